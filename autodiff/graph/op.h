@@ -1,0 +1,124 @@
+// What an op is: its definition, its derivative, how it treats the batch, and the kernel chosen for given
+// sizes.
+#pragma once
+
+#include <cassert>
+#include <complex>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "autodiff/graph/graph.h"
+#include "autodiff/kernels/backend.h"
+
+namespace autodiff {
+
+/// How an op treats samples. `map`: sample n of the output needs only sample n of the batched inputs.
+/// `reduce`: a sum over samples, so that partial results of chunks can be added. `whole`: it needs all
+/// samples at once (or none).
+enum class BatchRole { map, reduce, whole };
+
+/// What a derivative is made from: node y = op(x), and dy = d loss / d y.
+struct DerivativeArgs {
+  Value y, dy;
+  std::span<const Value> x;
+  /// Whether d loss / d x[i] is asked for.
+  std::span<const char> wanted;
+};
+
+/// Sizes for which a kernel is wanted: those of a node, or of a chunk of its samples.
+struct LaunchArgs {
+  std::span<const Shape> inputs;
+  Shape output;
+  const kernels::Backends& backends;
+};
+
+/// A kernel chosen, its sizes fixed: run(inputs, output) on raw memory.
+struct Launch {
+  std::string_view backend;
+  std::function<void(const void* const* inputs, void* output)> run;
+};
+
+/// Memory for the definition of an op over scalars T (labels are int32 always).
+template <class T>
+struct Operands {
+  std::span<const void* const> inputs;
+  void* output;
+  std::span<const Shape> shapes;
+  Shape output_shape;
+
+  const T* in(std::size_t i) const { return static_cast<const T*>(inputs[i]); }
+  const std::int32_t* labels(std::size_t i) const { return static_cast<const std::int32_t*>(inputs[i]); }
+  T* out() const { return static_cast<T*>(output); }
+  std::int32_t* out_labels() const { return static_cast<std::int32_t*>(output); }
+};
+
+class Op {
+ public:
+  virtual ~Op() = default;
+  virtual std::string name() const = 0;
+  virtual BatchRole role(std::span<const Value> inputs) const = 0;
+  /// One value per input, invalid where none was wanted or the derivative is zero. The default: zero
+  /// everywhere.
+  virtual std::vector<Value> derivative(const DerivativeArgs& args) const {
+    return std::vector<Value>(args.x.size());
+  }
+  virtual Launch launch(const LaunchArgs& args) const = 0;
+  /// The definition.
+  virtual void reference(const Operands<double>& o) const = 0;
+  virtual void reference(const Operands<std::complex<double>>& o) const = 0;
+  /// Operations on floating point numbers for the given sizes; exp and the like count as one.
+  virtual double flops(std::span<const Shape> inputs, const Shape& output) const {
+    (void)inputs;
+    return static_cast<double>(output.size());
+  }
+  /// True where the output has the elements of input 0, in the same order: nothing is computed, memory is
+  /// shared.
+  virtual bool alias() const { return false; }
+};
+
+/// Implements both `reference` functions by a template `void define(const Operands<T>&) const` of Derived.
+template <class Derived>
+class OpBase : public Op {
+ public:
+  void reference(const Operands<double>& o) const final { self().define(o); }
+  void reference(const Operands<std::complex<double>>& o) const final { self().define(o); }
+
+ private:
+  const Derived& self() const { return static_cast<const Derived&>(*this); }
+};
+
+namespace detail {
+
+template <class Dims, class... Args, std::size_t... I>
+Launch bind(std::string_view backend, void (*kernel)(const Dims&, Args...), const Dims& dims,
+            std::index_sequence<I...>) {
+  return {backend, [kernel, dims](const void* const* inputs, void* output) {
+            const auto argument = [&]<class T, std::size_t i>() -> T {
+              if constexpr (i + 1 == sizeof...(Args)) {
+                return static_cast<T>(output);
+              } else {
+                return static_cast<T>(inputs[i]);
+              }
+            };
+            kernel(dims, argument.template operator()<Args, I>()...);
+          }};
+}
+
+}  // namespace detail
+
+/// The launch of the first backend that has `entry` for `dims`.
+template <class Dims, class... Args>
+Launch choose_launch(const kernels::Backends& order, kernels::Entry<Dims, Args...> kernels::Backend::*entry,
+                     const Dims& dims) {
+  const kernels::Backend& backend = kernels::choose(order, entry, dims);
+  return detail::bind(backend.name, (backend.*entry).run, dims, std::index_sequence_for<Args...>{});
+}
+
+/// The role of ops in which all inputs meet sample by sample: map when every batched input lines up with the
+/// output's axis 0 and nothing else has a size there; see elementwise.cpp.
+BatchRole samplewise_role(std::span<const Value> inputs);
+
+}  // namespace autodiff

@@ -1,0 +1,84 @@
+#include "autodiff/kernels/backend.h"
+
+#include "autodiff/tensor/error.h"
+
+namespace autodiff::kernels {
+namespace {
+
+Backends& current() {
+  static Backends order = enabled_backends();
+  return order;
+}
+
+}  // namespace
+
+#if !EV3_HAVE_HIGHWAY
+const Backend* simd_backend() { return nullptr; }
+#endif
+#if !EV3_HAVE_BLAS
+const Backend* blas_backend() { return nullptr; }
+#endif
+const Backend* cuda_backend() { return nullptr; }  // the row is kept for a device
+
+const Backend* reference_backend() {
+  static const Backend row{.name = "reference",
+                           .matmul = {matmul_reference<float>},
+                           .unary = {unary_reference<float>},
+                           .binary = {binary_reference<float>},
+                           .reduce = {reduce_reference<float>},
+                           .softmax = {softmax_reference<float>},
+                           .cross_entropy = {cross_entropy_reference<float>},
+                           .cross_entropy_grad = {cross_entropy_grad_reference<float>},
+                           .argmax = {argmax_reference<float>},
+                           .gather = {gather_reference<float>},
+                           .scatter = {scatter_reference<float>},
+                           .copy = {copy_reference<float>}};
+  return &row;
+}
+
+const Backends& enabled_backends() {
+  static const Backends all = [] {
+    Backends out;
+    for (const Backend* row :
+         {cuda_backend(), blas_backend(), simd_backend(), portable_backend(), reference_backend()}) {
+      if (row) out.push_back(row);
+    }
+    return out;
+  }();
+  return all;
+}
+
+const Backends& default_backends() { return current(); }
+
+void set_default_backends(Backends order) {
+  if (order.empty()) fail("backends: want at least one");
+  current() = std::move(order);
+}
+
+Backends parse_backends(std::string_view names) {
+  Backends order;
+  while (!names.empty()) {
+    const auto comma = names.find(',');
+    const std::string_view name = names.substr(0, comma);
+    names = comma == names.npos ? std::string_view{} : names.substr(comma + 1);
+    const Backend* found = nullptr;
+    for (const Backend* row : enabled_backends()) found = row->name == name ? row : found;
+    if (!found) {
+      fail("backends: '", name, "' is not one of those built in: ", describe(enabled_backends()));
+    }
+    order.push_back(found);
+  }
+  if (order.empty()) fail("backends: want one or more of ", describe(enabled_backends()));
+  if (order.back() != reference_backend() && order.back() != portable_backend()) {
+    order.push_back(portable_backend());
+  }
+  return order;
+}
+
+std::string describe(const Backends& order) {
+  std::string out;
+  for (const Backend* row : order) out += (out.empty() ? "" : ", ") + std::string(row->name);
+  return out;
+}
+
+}  // namespace autodiff::kernels

@@ -1,0 +1,81 @@
+// The table of backends: who has which kernel, and who is asked first.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "autodiff/kernels/copy.h"
+#include "autodiff/kernels/cross_entropy.h"
+#include "autodiff/kernels/elementwise.h"
+#include "autodiff/kernels/index.h"
+#include "autodiff/kernels/matmul.h"
+#include "autodiff/kernels/reduce.h"
+#include "autodiff/kernels/softmax.h"
+
+namespace autodiff::kernels {
+
+/// One kernel of a backend: null where the backend has none; `supports` says no where it would be slow or
+/// wrong (null: every size). Arguments are the inputs in the order of the op, then the output.
+template <class Dims, class... Args>
+struct Entry {
+  void (*run)(const Dims&, Args...) = nullptr;
+  bool (*supports)(const Dims&) = nullptr;
+  using dims_type = Dims;
+};
+
+/// A row of the table. `reference` and `portable` are complete, all others fill in what they have won.
+struct Backend {
+  using Label = std::int32_t;
+  std::string_view name;
+  Entry<MatmulDims, const float*, const float*, float*> matmul{};
+  Entry<UnaryDims, const float*, float*> unary{};
+  Entry<BinaryDims, const float*, const float*, float*> binary{};
+  Entry<ReduceDims, const float*, float*> reduce{};
+  Entry<SoftmaxDims, const float*, float*> softmax{};
+  Entry<CrossEntropyDims, const float*, const Label*, float*> cross_entropy{};
+  Entry<CrossEntropyDims, const float*, const Label*, const float*, float*> cross_entropy_grad{};
+  Entry<IndexDims, const float*, Label*> argmax{};
+  Entry<IndexDims, const float*, const Label*, float*> gather{};
+  Entry<IndexDims, const float*, const Label*, float*> scatter{};
+  Entry<CopyDims, const float*, float*> copy{};
+};
+
+/// Backends in the order in which they are asked.
+using Backends = std::vector<const Backend*>;
+
+/// All that were built in and run on this CPU, best first: blas, simd, portable, reference.
+const Backends& enabled_backends();
+
+/// What programs use unless told otherwise: enabled_backends() until changed.
+const Backends& default_backends();
+/// Replaces it; to be called at start-up, before threads.
+void set_default_backends(Backends order);
+
+/// "portable" or "blas,portable": the named backends in this order. Where the last one is not complete,
+/// portable is added. Throws Error for an unknown name, or one that was not built in.
+Backends parse_backends(std::string_view names);
+
+/// "blas, simd, portable"
+std::string describe(const Backends& order);
+
+/// The first backend in `order` that has `entry` for these dims. The list always ends with a complete
+/// backend.
+template <class E>
+const Backend& choose(const Backends& order, E Backend::*entry, const typename E::dims_type& dims) {
+  for (const Backend* backend : order) {
+    const E& e = backend->*entry;
+    if (e.run && (!e.supports || e.supports(dims))) return *backend;
+  }
+  return *order.back();
+}
+
+/// The rows; null where the backend was not built in or this CPU cannot run it.
+const Backend* reference_backend();
+const Backend* portable_backend();
+const Backend* simd_backend();
+const Backend* blas_backend();
+const Backend* cuda_backend();
+
+}  // namespace autodiff::kernels

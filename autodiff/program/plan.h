@@ -1,0 +1,93 @@
+// What compiling a graph results in: a list of stages, each a list of steps, and a place for every
+// intermediate.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "autodiff/graph/op.h"
+
+namespace autodiff {
+
+/// Where a value is: an address in one of several memories. For a value with samples, sample n is `stride`
+/// bytes times n further on; the partial results of a reduction are `stride` bytes apart from chunk to chunk.
+struct Operand {
+  static constexpr int arena = 0;    ///< values that outlive their stage
+  static constexpr int scratch = 1;  ///< values inside a stage: one copy per thread, for one chunk of samples
+  static constexpr int external = 2;  ///< from here on: the sources, then the outputs
+  int base = arena;
+  std::size_t offset = 0;
+  std::size_t stride = 0;
+  bool per_chunk = false;
+};
+
+/// One kernel call. The second launch is for a last chunk that is shorter than the others.
+struct Step {
+  int node = 0;
+  std::vector<Operand> inputs = {};
+  Operand output = {};
+  Launch launch = {}, tail_launch = {};
+};
+
+/// output[i] = sum over chunks of partial[chunk][i], in the order of the chunks, formed in double.
+struct Combination {
+  int node = 0;
+  Operand partials = {}, output = {};
+  std::size_t size = 0;
+};
+
+/// A chunked stage is one parallel loop over `chunks` chunks of `chunk` samples: within a chunk all steps run
+/// one after the other while the data are in the cache. An unchunked stage runs its steps once, on
+/// everything.
+struct Stage {
+  bool chunked = false;
+  int samples = 0, chunk = 0, chunks = 1;
+  std::vector<Step> steps = {};
+  std::vector<Combination> combinations = {};
+};
+
+/// A source of the graph.
+struct External {
+  int node = 0;
+  std::string name = {};
+  std::size_t size = 0;  ///< elements
+  DType dtype = DType::float32;
+  const void* constant = nullptr;  ///< memory of the plan, for constants
+};
+
+/// Everything about a program that does not change when it runs; shared by its copies.
+struct Plan {
+  std::vector<Stage> stages = {};
+  std::vector<External> externals = {};
+  /// A requested output. Its memory has a base of its own, so that it can be redirected to memory of the
+  /// caller.
+  struct Output {
+    Value value = {};
+    Shape shape = {};
+    DType dtype = DType::float32;
+    Operand place = {};
+    std::size_t arena_offset = 0;  ///< where it is unless redirected
+  };
+  std::vector<Output> outputs = {};
+  std::vector<std::shared_ptr<const Tensor>> constants = {};
+  std::size_t arena_bytes = 0;    ///< everything but scratch
+  std::size_t scratch_bytes = 0;  ///< for one thread
+  int slots = 1;                  ///< threads with scratch of their own
+  /// For printing: name, shape, dtype, FLOPs of each node that runs, in the order of the graph.
+  struct Row {
+    std::string op = {}, inputs = {};
+    Shape shape = {};
+    DType dtype = DType::float32;
+    double flops = 0;
+  };
+  std::vector<Row> rows = {};  ///< by node
+
+  std::size_t workspace_bytes() const {
+    return arena_bytes + static_cast<std::size_t>(slots) * scratch_bytes;
+  }
+};
+
+inline std::size_t size_of(DType) { return 4; }
+
+}  // namespace autodiff

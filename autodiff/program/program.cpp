@@ -1,0 +1,207 @@
+#include "autodiff/program/program.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+
+namespace autodiff {
+namespace {
+
+constexpr std::size_t max_inputs = 64;  // of one op; concat refuses more
+
+struct NoClock {
+  void operator()() const {}
+};
+
+}  // namespace
+
+Program::Program(std::shared_ptr<const Plan> plan)
+    : plan_(std::move(plan)),
+      workspace_(plan_->workspace_bytes()),
+      bases_(plan_->externals.size() + plan_->outputs.size() + 2) {
+  bases_[Operand::arena] = workspace_.data();
+  for (std::size_t i = 0; i < plan_->externals.size(); ++i) {
+    bases_[i + 2] = static_cast<std::byte*>(const_cast<void*>(plan_->externals[i].constant));  // only read
+  }
+  for (const Plan::Output& out : plan_->outputs) {
+    bases_[static_cast<std::size_t>(out.place.base)] = workspace_.data() + out.arena_offset;
+  }
+}
+
+double Program::flops() const {
+  double sum = 0;
+  for (const Stage& stage : plan_->stages) {
+    for (const Step& step : stage.steps) sum += plan_->rows[static_cast<std::size_t>(step.node)].flops;
+  }
+  return sum;
+}
+
+std::size_t Program::slot_of(Value source) const {
+  for (std::size_t i = 0; i < plan_->externals.size(); ++i) {
+    if (plan_->externals[i].node == source.id) return i;
+  }
+  return plan_->externals.size();
+}
+
+void Program::bind(Value source, std::span<const float> elements) {
+  const std::size_t slot = slot_of(source);
+  if (slot == plan_->externals.size()) {
+    if (!source.valid() || source.graph->node(source).source == Source::op) {
+      fail("bind: want an input or a parameter of the graph");
+    }
+    return;
+  }
+  const External& e = plan_->externals[slot];
+  if (e.dtype != DType::float32 || e.size != elements.size()) {
+    fail("bind '", e.name, "': want ", e.size, e.dtype == DType::float32 ? " floats" : " labels", ", got ",
+         elements.size(), " floats");
+  }
+  bases_[slot + 2] = reinterpret_cast<std::byte*>(const_cast<float*>(elements.data()));  // only read
+}
+
+void Program::bind(Value source, std::span<const std::int32_t> elements) {
+  const std::size_t slot = slot_of(source);
+  if (slot == plan_->externals.size()) {
+    if (!source.valid() || source.graph->node(source).source == Source::op) {
+      fail("bind: want an input or a parameter of the graph");
+    }
+    return;
+  }
+  const External& e = plan_->externals[slot];
+  if (e.dtype != DType::int32 || e.size != elements.size()) {
+    fail("bind '", e.name, "': want ", e.size, e.dtype == DType::float32 ? " floats" : " labels", ", got ",
+         elements.size(), " labels");
+  }
+  bases_[slot + 2] = reinterpret_cast<std::byte*>(const_cast<std::int32_t*>(elements.data()));  // only read
+}
+
+const Plan::Output& Program::output(Value value) const {
+  for (const Plan::Output& out : plan_->outputs) {
+    if (out.value == value) return out;
+  }
+  fail("program: this value is not one of the ", plan_->outputs.size(), " outputs it was compiled for");
+}
+
+void Program::write_to(Value value, std::span<float> destination) {
+  const Plan::Output& out = output(value);
+  if (out.shape.size() != destination.size()) {
+    fail("write_to: want ", out.shape.size(), " floats for shape ", out.shape, ", got ", destination.size());
+  }
+  bases_[static_cast<std::size_t>(out.place.base)] = reinterpret_cast<std::byte*>(destination.data());
+}
+
+void Program::check_bound() {
+  for (std::size_t i = 0; i < plan_->externals.size(); ++i) {
+    const External& e = plan_->externals[i];
+    if (!bases_[i + 2] && e.size > 0) {
+      fail("run: '", e.name, "' has not been bound; want ", e.size,
+           e.dtype == DType::float32 ? " floats" : " labels");
+    }
+  }
+  bound_ = true;
+}
+
+inline std::byte* Program::address(const Operand& operand, int slot, std::size_t index) const {
+  if (operand.base == Operand::scratch) {
+    return bases_[Operand::arena] + plan_->arena_bytes +
+           static_cast<std::size_t>(slot) * plan_->scratch_bytes + operand.offset;
+  }
+  return bases_[static_cast<std::size_t>(operand.base)] + operand.offset + operand.stride * index;
+}
+
+template <class Clock>
+void Program::run_steps(const Stage& stage, int chunk, int slot, Clock clock) {
+  const auto first = static_cast<std::size_t>(chunk) * static_cast<std::size_t>(stage.chunk);
+  const bool tail = chunk > 0 && chunk + 1 == stage.chunks;
+  std::array<const void*, max_inputs> inputs;
+  for (const Step& step : stage.steps) {
+    for (std::size_t i = 0; i < step.inputs.size(); ++i) inputs[i] = address(step.inputs[i], slot, first);
+    std::byte* out =
+        address(step.output, slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first);
+    (tail ? step.tail_launch : step.launch).run(inputs.data(), out);
+    clock();
+  }
+}
+
+void Program::combine(const Stage& stage) const {
+  constexpr std::size_t block = 8192;
+  for (const Combination& c : stage.combinations) {
+    const std::byte* partials = address(c.partials, 0, 0);
+    float* out = reinterpret_cast<float*>(address(c.output, 0, 0));
+    const auto blocks = static_cast<int>((c.size + block - 1) / block);
+    const auto add_block = [&](int b) {
+      const std::size_t begin = static_cast<std::size_t>(b) * block, end = std::min(c.size, begin + block);
+      for (std::size_t i = begin; i < end; ++i) {
+        double sum = 0;
+        for (std::size_t k = 0; k < static_cast<std::size_t>(stage.chunks); ++k) {
+          sum += static_cast<double>(reinterpret_cast<const float*>(partials + k * c.partials.stride)[i]);
+        }
+        out[i] = static_cast<float>(sum);
+      }
+    };
+    if (plan_->slots > 1) {
+      kernels::parallel_for(blocks, add_block);
+    } else {
+      for (int b = 0; b < blocks; ++b) add_block(b);
+    }
+  }
+}
+
+void Program::run() {
+  if (!bound_) check_bound();
+  for (const Stage& stage : plan_->stages) {
+    const int slots = std::min(plan_->slots, stage.chunks);
+    if (slots == 1) {
+      for (int chunk = 0; chunk < stage.chunks; ++chunk) run_steps(stage, chunk, 0, NoClock{});
+    } else {
+      std::atomic<int> next{0};  // chunks are taken in any order; each writes to places of its own
+      kernels::parallel_for(slots, [&](int slot) {
+        for (int chunk = next++; chunk < stage.chunks; chunk = next++)
+          run_steps(stage, chunk, slot, NoClock{});
+      });
+    }
+    if (!stage.combinations.empty()) combine(stage);
+  }
+}
+
+void Program::run_profiled(Profile& profile) {
+  using Time = std::chrono::steady_clock;
+  if (!bound_) check_bound();
+  std::size_t steps = 0, first = 0;
+  for (const Stage& stage : plan_->stages) steps += stage.steps.size();
+  profile.seconds.resize(steps);
+  ++profile.runs;
+  for (const Stage& stage : plan_->stages) {
+    for (int chunk = 0; chunk < stage.chunks; ++chunk) {
+      std::size_t at = first;
+      auto last = Time::now();
+      run_steps(stage, chunk, 0, [&] {
+        const auto now = Time::now();
+        profile.seconds[at++] += std::chrono::duration<double>(now - last).count();
+        last = now;
+      });
+    }
+    combine(stage);
+    first += stage.steps.size();
+  }
+}
+
+View<const float> Program::value(Value v) const {
+  const Plan::Output& out = output(v);
+  if (out.dtype != DType::float32) fail("value: want a float32 output, got labels; use labels()");
+  return {reinterpret_cast<const float*>(address(out.place, 0, 0)), out.shape};
+}
+
+View<const std::int32_t> Program::labels(Value v) const {
+  const Plan::Output& out = output(v);
+  if (out.dtype != DType::int32) fail("labels: want an int32 output, got float32; use value()");
+  return {reinterpret_cast<const std::int32_t*>(address(out.place, 0, 0)), out.shape};
+}
+
+float Program::scalar(Value v) const {
+  const View<const float> view = value(v);
+  if (view.shape.size() != 1) fail("scalar: want an output of one element, got ", view.shape);
+  return *view.data;
+}
+
+}  // namespace autodiff

@@ -1,0 +1,95 @@
+// A program: a graph compiled once, then run many times without allocation or locks.
+#pragma once
+
+#include <chrono>
+#include <iosfwd>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "autodiff/graph/graph.h"
+#include "autodiff/kernels/backend.h"
+#include "autodiff/kernels/parallel.h"
+#include "autodiff/program/plan.h"
+
+namespace autodiff {
+
+struct CompileOptions {
+  /// Which backends are asked for a kernel, in this order.
+  kernels::Backends backends = kernels::default_backends();
+  /// Most threads that run one program at a time; each has scratch memory of its own. Results do not depend
+  /// on it.
+  int threads = kernels::threads();
+};
+
+/// Time per step, summed over runs, of a program that was run with run_profiled().
+struct Profile {
+  std::vector<double> seconds;  ///< by step, in the order of the table
+  int runs = 0;
+};
+
+/// A copy shares the plan and has a workspace and bindings of its own (none at first), so that copies can run
+/// at the same time.
+class Program {
+ public:
+  explicit Program(std::shared_ptr<const Plan> plan);
+  Program(const Program& other) : Program(other.plan_) {}
+  Program(Program&&) noexcept = default;
+  Program& operator=(const Program& other) { return *this = Program(other); }
+  Program& operator=(Program&&) noexcept = default;
+
+  /// Bytes of memory for all intermediates and outputs, known before anything runs: exactly what is
+  /// allocated.
+  std::size_t workspace_bytes() const { return plan_->workspace_bytes(); }
+  /// Floating point operations of one run.
+  double flops() const;
+
+  /// Says where the elements of an input or a parameter are. They are not copied and must stay there while
+  /// the program runs. Throws Error when the value is no source of the graph or the number of elements
+  /// differs. A source that the outputs do not depend on may be bound, to no effect.
+  void bind(Value source, std::span<const float> elements);
+  void bind(Value source, std::span<const std::int32_t> elements);
+  /// Has an output written to memory of the caller instead of the workspace.
+  void write_to(Value output, std::span<float> destination);
+
+  /// Computes all outputs. Throws Error when a source has not been bound.
+  void run();
+  /// The same, taking the time of each step (on one thread, chunk by chunk).
+  void run_profiled(Profile& profile);
+
+  /// An output of the last run.
+  View<const float> value(Value output) const;
+  View<const std::int32_t> labels(Value output) const;
+  /// The only element of an output.
+  float scalar(Value output) const;
+
+  const Plan& plan() const { return *plan_; }
+
+ private:
+  template <class Clock>
+  void run_steps(const Stage& stage, int chunk, int slot, Clock clock);
+  void combine(const Stage& stage) const;
+  void check_bound();
+  std::byte* address(const Operand& operand, int slot, std::size_t index) const;
+  std::size_t slot_of(Value source) const;
+  const Plan::Output& output(Value value) const;
+
+  std::shared_ptr<const Plan> plan_;
+  AlignedBuffer<std::byte> workspace_;
+  std::vector<std::byte*> bases_;  ///< arena, (scratch), externals
+  bool bound_ = false;
+};
+
+/// Compiles the nodes that `outputs` depend on: orders them, cuts them into stages, chooses kernels and gives
+/// every intermediate its place. Later additions to the graph do not matter to the program. Throws Error for
+/// an empty list.
+Program compile(const Graph& graph, std::span<const Value> outputs, const CompileOptions& options = {});
+Program compile(const Graph& graph, std::initializer_list<Value> outputs, const CompileOptions& options = {});
+
+/// A table: step, stage, op, shape, bytes, FLOPs, kernel, place; then sums. With a profile also the time of
+/// each step.
+std::ostream& operator<<(std::ostream& out, const Program& program);
+std::string table(const Program& program, const Profile* profile = nullptr);
+
+}  // namespace autodiff

@@ -1,0 +1,48 @@
+# ev3_common(TARGET): what holds for all our code.
+function(ev3_common target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -fno-math-errno)
+  if(EV3_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+endfunction()
+
+# ev3_library(NAME FOLDERS folder... [EXCEPT source...] [LINK target...]): a static library of all .cpp files in
+# these folders (not below them). Folders without sources make no library, and nothing links it.
+function(ev3_library name)
+  cmake_parse_arguments(arg "" "" "FOLDERS;EXCEPT;LINK" ${ARGN})
+  set(sources "")
+  foreach(folder IN LISTS arg_FOLDERS)
+    file(GLOB found CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/${folder}/*.cpp")
+    list(APPEND sources ${found})
+  endforeach()
+  if(NOT EV3_HAVE_JSON)
+    list(APPEND arg_EXCEPT ${EV3_JSON_SOURCES})
+  endif()
+  list(REMOVE_ITEM sources ${arg_EXCEPT} "")
+  if(NOT sources)
+    return()
+  endif()
+
+  add_library(${name} STATIC ${sources})
+  ev3_common(${name})
+  target_include_directories(${name} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>"
+                                            "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/ev3>")
+  target_compile_features(${name} PUBLIC cxx_std_20)
+  # Public, because the headers hold templates: fused multiply-adds would change results between compilers.
+  target_compile_options(${name} PUBLIC -ffp-contract=off)
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  foreach(library IN LISTS arg_LINK)
+    if(TARGET ${library})
+      target_link_libraries(${name} PUBLIC ${library})
+    endif()
+  endforeach()
+  set_property(GLOBAL APPEND PROPERTY EV3_LIBRARIES ${name})
+endfunction()
+
+# ev3_use(TARGET WHAT library): links an optional package, privately, and defines EV3_HAVE_WHAT=1, if it was found.
+function(ev3_use target what library)
+  if(TARGET ${target} AND EV3_HAVE_${what})
+    target_compile_definitions(${target} PRIVATE EV3_HAVE_${what}=1)
+    target_link_libraries(${target} PRIVATE ${library})
+  endif()
+endfunction()

@@ -1,0 +1,28 @@
+// One door to all data: a name, a folder or a file.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "datasets/csv.h"
+#include "datasets/dataset.h"
+#include "datasets/idx.h"
+#include "datasets/synthetic.h"
+
+namespace datasets {
+
+struct LoadOptions {
+  Part part = Part::train;  // of a folder with MNIST's files
+  CsvOptions csv = {};      // of .csv files
+  GaussianOptions gaussian = {};
+  PlaneOptions plane = {};  // of moons, spirals and xor
+};
+
+/// The names that `load` knows: digits, gaussian, moons, spirals, xor.
+const std::vector<std::string>& names();
+
+/// The data called `what`: one of names(), a folder with MNIST's files, a .csv, .csv.gz or .npz file.
+/// Throws Error with what is known and the nearest name for anything else, and as the reader does.
+Dataset load(const std::string& what, const LoadOptions& options = {});
+
+}  // namespace datasets
