@@ -60,8 +60,8 @@ if(EV3_HAVE_BLAS)
   list(APPEND EV3_BACKEND_FOLDERS autodiff/kernels/blas)
 endif()
 
-# What is left out where nlohmann-json is absent, as paths from the repository's root.
-file(GLOB EV3_JSON_SOURCES CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/nn/safetensors*.cpp")
+# Left out where nlohmann-json is absent: .cpp files whose header has the same name, by path from the repository root.
+set(EV3_JSON_SOURCES nn/safetensors.cpp nn/safetensors_header.cpp)
 set(EV3_BUILD_PROGRAM FALSE)
 if(EV3_HAVE_JSON AND EV3_HAVE_CLI11 AND EV3_HAVE_TOML AND EV3_HAVE_FMT)
   set(EV3_BUILD_PROGRAM TRUE)

@@ -51,8 +51,8 @@ class Records {
   void end_of_line() {
     take('\r');
     if (at_ < text_.size() && !take('\n')) {
-      fail(path_, ": line ", next_line_, ": want ", autodiff::quoted(std::string(1, separator_)),
-           " or the end of the line after a cell, got ", autodiff::quoted(text_.substr(at_, 1)));
+      fail(path_, ": line ", next_line_, ": want ", autodiff::in_quotes(std::string(1, separator_)),
+           " or the end of the line after a cell, got ", autodiff::in_quotes(text_.substr(at_, 1)));
     }
     ++next_line_;
   }
@@ -96,7 +96,7 @@ std::optional<double> number(std::string_view cell) {
 
 std::string column_names(const Cells& header) {
   std::string out;
-  for (const std::string& name : header) out += (out.empty() ? "" : ", ") + autodiff::quoted(name);
+  for (const std::string& name : header) out += (out.empty() ? "" : ", ") + autodiff::in_quotes(name);
   return out;
 }
 
@@ -109,10 +109,10 @@ std::size_t label_column(const std::string& label, const Cells& header, std::siz
   const auto count = static_cast<double>(columns);
   if (!index || *index != std::floor(*index)) {
     if (header.empty())
-      fail(path, ": no column ", autodiff::quoted(label),
+      fail(path, ": no column ", autodiff::in_quotes(label),
            ": the file has no header, give the column's number");
-    fail(path, ": no column ", autodiff::quoted(label), " among ", column_names(header), ": did you mean ",
-         autodiff::quoted(autodiff::nearest(label, header)), "?");
+    fail(path, ": no column ", autodiff::in_quotes(label), " among ", column_names(header), ": did you mean ",
+         autodiff::in_quotes(autodiff::nearest(label, header)), "?");
   }
   if (*index < -count || *index >= count) {
     fail(path, ": no column ", label, ": there are ", columns, ", counted from 0 or, from the end, -1");
@@ -136,7 +136,7 @@ void set_labels(Dataset& data, const Cells& cells) {
       const double value = *number(cells[i]);
       if (value != std::floor(value) || std::fabs(value) > std::numeric_limits<std::int32_t>::max()) {
         fail(data.name, ": sample ", i, ": want a whole number or a name as label, got ",
-             autodiff::quoted(cells[i]));
+             autodiff::in_quotes(cells[i]));
       }
       data.labels[i] = static_cast<std::int32_t>(value);
     }
@@ -163,8 +163,8 @@ Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options) {
   if (!records.next(cells)) fail(name, ": want at least one line, got an empty file");
   const std::size_t columns = cells.size();
   if (columns < 2) {
-    fail(name, ": want at least 2 columns separated by ", autodiff::quoted(std::string(1, options.separator)),
-         ", got ", columns);
+    fail(name, ": want at least 2 columns separated by ",
+         autodiff::in_quotes(std::string(1, options.separator)), ", got ", columns);
   }
   const std::optional<double> index = number(options.label);
   if (options.header == Header::yes) header = cells;
@@ -182,8 +182,8 @@ Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options) {
     for (std::size_t i = 0; i < columns; ++i) {
       const auto refuse = [&](const char* what) {
         fail(name, ": line ", records.line(), ", column ", i + 1,
-             header.empty() ? "" : " " + autodiff::quoted(header[i]), ": want ", what, ", got ",
-             cells[i].empty() ? "an empty cell" : autodiff::quoted(cells[i]));
+             header.empty() ? "" : " " + autodiff::in_quotes(header[i]), ": want ", what, ", got ",
+             cells[i].empty() ? "an empty cell" : autodiff::in_quotes(cells[i]));
       };
       if (i == label) {
         if (cells[i].empty()) refuse("a label");

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "autodiff/tensor/array.h"
 #include "autodiff/tensor/error.h"
 #include "autodiff/tensor/hash.h"
 
@@ -87,9 +86,9 @@ int classes_in(const autodiff::Labels& labels, const std::string& name) {
 }
 
 std::uint64_t content_hash(const Dataset& data) {
-  std::uint64_t hash = autodiff::fnv1a64(autodiff::as_chars(data.features.shape().dims()));
-  hash = autodiff::fnv1a64(autodiff::as_chars(std::span(data.features.data(), data.features.size())), hash);
-  return autodiff::fnv1a64(autodiff::as_chars(std::span(data.labels.data(), data.labels.size())), hash);
+  std::uint64_t hash = autodiff::fnv1a64(std::as_bytes(data.features.shape().dims()));
+  hash = autodiff::fnv1a64(std::as_bytes(std::span(data.features.data(), data.features.size())), hash);
+  return autodiff::fnv1a64(std::as_bytes(std::span(data.labels.data(), data.labels.size())), hash);
 }
 
 }  // namespace datasets

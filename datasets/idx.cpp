@@ -1,5 +1,6 @@
 #include "datasets/idx.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -80,17 +81,21 @@ Idx read_idx(const std::filesystem::path& path) {
   }
   const int type = static_cast<unsigned char>(bytes[2]), rank = static_cast<unsigned char>(bytes[3]);
   const std::size_t size = element_size(type), header = 4 + 4 * static_cast<std::size_t>(rank);
-  if (size == 0)
+  if (size == 0) {
     fail(name, ": want an IDX type of 8, 9, 11, 12, 13 or 14, got ", type, " (wrong magic number)");
+  }
   if (rank > autodiff::Shape::max_rank) {
     fail(name, ": want at most ", autodiff::Shape::max_rank, " axes, got ", rank);
   }
   if (bytes.size() < header) fail(name, ": truncated inside the header");
 
   std::vector<int> dims;
+  std::uint64_t product = 1;  // of the sizes, zeros left out: what Shape limits
   for (std::size_t at = 4; at < header; at += 4) {
-    const std::uint64_t dim = big_endian(bytes, at, 4);
-    if (dim > std::numeric_limits<int>::max()) fail(name, ": axis of ", dim, " elements is too long");
+    const std::uint64_t dim = big_endian(bytes, at, 4), factor = std::max<std::uint64_t>(dim, 1);
+    if (dim > std::numeric_limits<int>::max()) fail(name, ": an axis of ", dim, " elements is too long");
+    if (product > (std::uint64_t{1} << 48) / factor) fail(name, ": the header says more than 2^48 elements");
+    product *= factor;
     dims.push_back(static_cast<int>(dim));
   }
   const autodiff::Shape shape{std::span<const int>(dims)};
@@ -131,8 +136,8 @@ Dataset read_idx(const std::filesystem::path& images, const std::filesystem::pat
 
 Dataset mnist(const std::filesystem::path& where, Part part) {
   const std::string prefix = part == Part::train ? "train" : "t10k";
-  return read_idx(find_mnist(where, prefix + "-images-idx3-ubyte"),
-                  find_mnist(where, prefix + "-labels-idx1-ubyte"), 10);
+  const std::filesystem::path images = find_mnist(where, prefix + "-images-idx3-ubyte");
+  return read_idx(images, find_mnist(where, prefix + "-labels-idx1-ubyte"), 10);
 }
 
 }  // namespace datasets

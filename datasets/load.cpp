@@ -45,9 +45,8 @@ Dataset load(const std::string& what, const LoadOptions& options) {
   }
   std::string list;
   for (const std::string& name : names()) list += name + ", ";
-  autodiff::fail("data ", autodiff::quoted(what), ": want one of ", list,
-                 "a folder or a file; did you mean '", autodiff::nearest(what, names()),
-                 "'? (there is no such file)");
+  autodiff::fail("data ", autodiff::in_quotes(what), ": no such file, and not one of the names ", list,
+                 "of which '", autodiff::nearest(what, names()), "' is nearest");
 }
 
 }  // namespace datasets

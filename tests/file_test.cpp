@@ -195,7 +195,7 @@ TEST_CASE("a raw deflate stream must have the size it is said to have") {
   const std::string raw = hello_gz.substr(10, hello_gz.size() - 18);
   CHECK(inflate_raw(raw, hello.size(), "x") == hello);
   CHECK_THAT(error_of([&] { inflate_raw(raw, hello.size() - 1, "x"); }),
-             ContainsSubstring("got more than 23"));
+             ContainsSubstring("want 23 bytes after inflating, got more"));
   CHECK_THAT(error_of([&] { inflate_raw(raw, hello.size() + 1, "x"); }), ContainsSubstring("want 25 bytes"));
   CHECK_THAT(error_of([&] { inflate_raw(raw + "y", hello.size(), "x"); }),
              ContainsSubstring("1 unknown bytes"));

@@ -91,13 +91,6 @@ TEST_CASE("tensors own their values") {
   CHECK(Labels(Shape{2}, {4, 5})[1] == 5);
 }
 
-TEST_CASE("a tensor that was moved from is consistent") {
-  Tensor x({2, 3});
-  const Tensor y = std::move(x);
-  CHECK(y.shape() == Shape{2, 3});
-  CHECK(x.shape().size() == x.size());  // NOLINT(bugprone-use-after-move)
-}
-
 TEST_CASE("views transpose and slice without moving data") {
   Tensor x({2, 3}, {1, 2, 3, 4, 5, 6});
   const View<float> t = x.view().transposed();

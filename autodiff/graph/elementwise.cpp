@@ -143,7 +143,7 @@ class BinaryOp final : public OpBase<BinaryOp> {
 
 void want_floats(const char* who, Value x) {
   if (!x.valid()) fail(who, ": got an empty value");
-  if (x.dtype() != DType::float32) fail(who, ": want float32, got int32 of shape ", x.shape());
+  if (x.dtype() != DType::F32) fail(who, ": want float32, got int32 of shape ", x.shape());
 }
 
 Value unary(Unary kind, Value x, float constant = 0) {

@@ -9,7 +9,7 @@ namespace autodiff {
 // to its inputs. All products are built as nodes; nothing is computed here. There is no recursion: nodes are
 // numbered in a topological order, so the walk is a loop over descending numbers.
 std::vector<Value> gradient(Value loss, std::span<const Value> wrt) {
-  if (!loss.valid() || loss.shape().size() != 1 || loss.dtype() != DType::float32) {
+  if (!loss.valid() || loss.shape().size() != 1 || loss.dtype() != DType::F32) {
     fail("gradient: want a loss with one element, got ",
          loss.valid() ? loss.shape().str() : std::string("an empty value"), "; take its mean or sum");
   }

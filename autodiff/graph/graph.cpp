@@ -20,11 +20,8 @@ Value Graph::input(const Shape& shape, std::string name) {
 }
 
 Value Graph::labels(int n, std::string name) {
-  return push({.source = Source::input,
-               .name = std::move(name),
-               .shape = {n},
-               .dtype = DType::int32,
-               .batched = true});
+  return push(
+      {.source = Source::input, .name = std::move(name), .shape = {n}, .dtype = DType::I32, .batched = true});
 }
 
 Value Graph::parameter(std::string name, const Shape& shape) {

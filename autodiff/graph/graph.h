@@ -11,14 +11,13 @@
 #include <string_view>
 #include <vector>
 
+#include "autodiff/tensor/array.h"
 #include "autodiff/tensor/tensor.h"
 
 namespace autodiff {
 
 class Graph;
 class Op;
-
-enum class DType { float32, int32 };
 
 /// A node of a graph: a handle of two words, valid while its graph lives.
 struct Value {
@@ -27,6 +26,7 @@ struct Value {
 
   bool valid() const { return graph != nullptr; }
   const Shape& shape() const;
+  /// F32, or I32 for labels; there are no others in graphs.
   DType dtype() const;
   /// True where axis 0 counts samples and sample n depends on sample n of the inputs alone. Programs cut such
   /// values into chunks of samples.
@@ -43,7 +43,7 @@ struct Node {
   std::shared_ptr<const Op> op = {};  ///< null unless source is op
   std::vector<Value> inputs = {};
   Shape shape = {};
-  DType dtype = DType::float32;
+  DType dtype = DType::F32;
   bool batched = false;
   std::shared_ptr<const Tensor> constant = {};  ///< its elements, where source is constant
 };
@@ -69,7 +69,7 @@ class Graph {
 
   /// Appends an op; its shape rule has been checked by the builder. Inputs must be of this graph.
   Value add(std::shared_ptr<const Op> op, std::vector<Value> inputs, const Shape& shape,
-            DType dtype = DType::float32);
+            DType dtype = DType::F32);
 
   int size() const { return static_cast<int>(nodes_.size()); }
   const Node& node(int id) const { return nodes_[static_cast<std::size_t>(id)]; }

@@ -63,9 +63,9 @@ class ScatterOp final : public OpBase<ScatterOp> {
 };
 
 void want_labels(const char* who, Value labels) {
-  if (!labels.valid() || labels.dtype() != DType::int32 || labels.shape().rank() != 1) {
+  if (!labels.valid() || labels.dtype() != DType::I32 || labels.shape().rank() != 1) {
     fail(who, ": want labels int32 [n], got ",
-         labels.valid() ? text(labels.dtype() == DType::int32 ? "int32 " : "float32 ", labels.shape())
+         labels.valid() ? text(labels.dtype() == DType::I32 ? "int32 " : "float32 ", labels.shape())
                         : std::string("an empty value"));
   }
 }
@@ -74,16 +74,15 @@ void want_labels(const char* who, Value labels) {
 
 Value argmax(Value x) {
   if (!x.valid()) fail("argmax: got an empty value");
-  if (x.shape().rank() != 2 || x.shape()[1] == 0 || x.dtype() != DType::float32) {
+  if (x.shape().rank() != 2 || x.shape()[1] == 0 || x.dtype() != DType::F32) {
     fail("argmax: want float32 [n, classes] with at least one class, got ", x.shape());
   }
-  return x.graph->add(std::make_shared<ArgmaxOp>(), {x}, {x.shape()[0]}, DType::int32);
+  return x.graph->add(std::make_shared<ArgmaxOp>(), {x}, {x.shape()[0]}, DType::I32);
 }
 
 Value gather(Value x, Value labels) {
   want_labels("gather", labels);
-  if (!x.valid() || x.shape().rank() != 2 || x.shape()[0] != labels.shape()[0] ||
-      x.dtype() != DType::float32) {
+  if (!x.valid() || x.shape().rank() != 2 || x.shape()[0] != labels.shape()[0] || x.dtype() != DType::F32) {
     fail("gather: want x float32 [n, classes] and labels int32 [n], got ", x.valid() ? x.shape() : Shape(),
          " and ", labels.shape());
   }
@@ -92,7 +91,7 @@ Value gather(Value x, Value labels) {
 
 Value scatter(Value x, Value labels, int classes) {
   want_labels("scatter", labels);
-  if (!x.valid() || x.shape() != labels.shape() || classes < 1 || x.dtype() != DType::float32) {
+  if (!x.valid() || x.shape() != labels.shape() || classes < 1 || x.dtype() != DType::F32) {
     fail("scatter: want x float32 [n], labels int32 [n] and at least one class, got ",
          x.valid() ? x.shape() : Shape(), ", ", labels.shape(), " and ", classes);
   }

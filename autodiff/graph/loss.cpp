@@ -71,7 +71,7 @@ class CrossEntropyOp final : public OpBase<CrossEntropyOp> {
 
 void want_matrix(const char* who, Value logits) {
   if (!logits.valid()) fail(who, ": got an empty value");
-  if (logits.shape().rank() != 2 || logits.shape()[1] == 0 || logits.dtype() != DType::float32) {
+  if (logits.shape().rank() != 2 || logits.shape()[1] == 0 || logits.dtype() != DType::F32) {
     fail(who, ": want float32 logits [n, classes] with at least one class, got ", logits.shape());
   }
 }
@@ -82,12 +82,12 @@ Value cross_entropy(Value logits, Value target) {
   want_matrix("cross_entropy", logits);
   if (!target.valid()) fail("cross_entropy: got an empty value for the labels");
   const Shape& z = logits.shape();
-  if (target.dtype() == DType::float32 && target.shape() == z) {
+  if (target.dtype() == DType::F32 && target.shape() == z) {
     return -sum(target * log_softmax(logits), {.axes = {1}});
   }
-  if (target.dtype() != DType::int32 || target.shape() != Shape{z[0]}) {
+  if (target.dtype() != DType::I32 || target.shape() != Shape{z[0]}) {
     fail("cross_entropy: want logits [n, classes] and labels int32 [n] or probabilities [n, classes], got ",
-         z, " and ", target.dtype() == DType::int32 ? "int32 " : "float32 ", target.shape());
+         z, " and ", target.dtype() == DType::I32 ? "int32 " : "float32 ", target.shape());
   }
   return logits.graph->add(std::make_shared<CrossEntropyOp>(), {logits, target}, {z[0]});
 }

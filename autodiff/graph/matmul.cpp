@@ -63,8 +63,8 @@ Value matmul(Value a, Value b, const MatmulOptions& options) {
   if (!a.valid() || !b.valid()) fail("matmul: got an empty value");
   const auto [ta, tb] = options;
   const Shape &sa = a.shape(), &sb = b.shape();
-  if (sa.rank() != 2 || sb.rank() != 2 || sa[ta ? 0 : 1] != sb[tb ? 1 : 0] || a.dtype() != DType::float32 ||
-      b.dtype() != DType::float32) {
+  if (sa.rank() != 2 || sb.rank() != 2 || sa[ta ? 0 : 1] != sb[tb ? 1 : 0] || a.dtype() != DType::F32 ||
+      b.dtype() != DType::F32) {
     fail("matmul: want a ", ta ? "[k, m]" : "[m, k]", " and b ", tb ? "[n, k]" : "[k, n]", ", got a ", sa,
          " and b ", sb);
   }

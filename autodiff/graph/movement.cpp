@@ -194,7 +194,7 @@ int checked_axis(const char* who, const Shape& shape, int axis) {
 
 void want_floats(const char* who, Value x) {
   if (!x.valid()) fail(who, ": got an empty value");
-  if (x.dtype() != DType::float32) fail(who, ": want float32, got int32 of shape ", x.shape());
+  if (x.dtype() != DType::F32) fail(who, ": want float32, got int32 of shape ", x.shape());
 }
 
 }  // namespace

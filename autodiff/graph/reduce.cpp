@@ -63,7 +63,7 @@ class ReduceOp final : public OpBase<ReduceOp> {
 
 Value reduce(const char* who, Reduce kind, Value x, const ReduceOptions& options, bool average) {
   if (!x.valid()) fail(who, ": got an empty value");
-  if (x.dtype() != DType::float32) fail(who, ": want float32, got int32 of shape ", x.shape());
+  if (x.dtype() != DType::F32) fail(who, ": want float32, got int32 of shape ", x.shape());
   const Shape shape = x.shape();
   std::array<bool, Shape::max_rank> chosen{};
   for (int axis : options.axes) {

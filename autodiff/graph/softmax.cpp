@@ -44,7 +44,7 @@ class SoftmaxOp final : public OpBase<SoftmaxOp> {
 Value make(Value x, bool log) {
   const char* who = log ? "log_softmax" : "softmax";
   if (!x.valid()) fail(who, ": got an empty value");
-  if (x.shape().rank() == 0 || x.shape()[-1] == 0 || x.dtype() != DType::float32) {
+  if (x.shape().rank() == 0 || x.shape()[-1] == 0 || x.dtype() != DType::F32) {
     fail(who, ": want float32 [..., classes] with at least one class, got ", x.shape());
   }
   return x.graph->add(std::make_shared<SoftmaxOp>(log), {x}, x.shape());

@@ -92,7 +92,7 @@ class Compiler {
       const Node& n = node(id);
       if (!i.live || i.root != id) continue;
       if (n.source == Source::op) {
-        bool known = n.shape.size() <= most && n.dtype == DType::float32 && !is_output(id);
+        bool known = n.shape.size() <= most && n.dtype == DType::F32 && !is_output(id);
         for (const Value& in : n.inputs) known = known && constants_.contains(info(in.id).root);
         if (!known) continue;
         Tensor result(n.shape);
@@ -205,12 +205,15 @@ class Compiler {
 // operations a byte cost 17 %).
 int Compiler::chunks_for(const std::vector<int>& nodes) {
   constexpr double operations_per_task = 4e6, operations_per_byte = 30;
-  constexpr int most = 16;
   double flops = 0, shared_bytes = 1;
+  int most = 4096;
   for (const int id : nodes) {
     const Node& n = node(id);
     flops += n.op->flops(input_shapes(id), n.shape);
-    if (info(id).role == BatchRole::reduce) shared_bytes += 4.0 * static_cast<double>(n.shape.size());
+    if (info(id).role == BatchRole::reduce) {
+      shared_bytes += 4.0 * static_cast<double>(n.shape.size());
+      most = 16;  // partial results take memory
+    }
     for (const Value& in : n.inputs) {
       if (!in.batched()) shared_bytes += 4.0 * static_cast<double>(in.shape().size());
     }
@@ -236,7 +239,7 @@ Operand Compiler::operand(int id, bool as_samples) {
   }
   const Node& n = node(id);
   if (as_samples && n.batched && n.shape[0] > 0) {
-    o.stride = n.shape.size() / static_cast<std::size_t>(n.shape[0]) * size_of(n.dtype);
+    o.stride = n.shape.size() / static_cast<std::size_t>(n.shape[0]) * dtype_size(n.dtype);
   }
   return o;
 }
@@ -298,7 +301,7 @@ void Compiler::place_arena(const std::vector<std::vector<int>>& by_stage) {
     const Stage& stage = plan_->stages[s];
     for (const int id : by_stage[s]) {
       const auto k = static_cast<std::size_t>(id);
-      const std::size_t bytes = node(id).shape.size() * size_of(node(id).dtype);
+      const std::size_t bytes = node(id).shape.size() * dtype_size(node(id).dtype);
       if (info(id).outlives && info(id).output == never) {
         lives.push_back({bytes, time[k], last[k]});
         places.push_back(&arena_offset_[k]);
@@ -311,7 +314,7 @@ void Compiler::place_arena(const std::vector<std::vector<int>>& by_stage) {
   }
   for (Plan::Output& out :
        plan_->outputs) {  // they are there from the first step on, for the caller to read any time
-    lives.push_back({out.shape.size() * size_of(out.dtype), 0, std::numeric_limits<int>::max()});
+    lives.push_back({out.shape.size() * dtype_size(out.dtype), 0, std::numeric_limits<int>::max()});
     places.push_back(&out.arena_offset);
   }
   const Placement placement = place(lives);
@@ -336,7 +339,7 @@ void Compiler::place_scratch(Stage& stage, const std::vector<int>& nodes) {
       elements = elements / static_cast<std::size_t>(stage.samples) * static_cast<std::size_t>(stage.chunk);
     }
     index[id] = lives.size();
-    lives.push_back({elements * size_of(node(id).dtype), static_cast<int>(t), static_cast<int>(t)});
+    lives.push_back({elements * dtype_size(node(id).dtype), static_cast<int>(t), static_cast<int>(t)});
     owners.push_back(id);
   }
   const Placement placement = place(lives);
@@ -366,7 +369,7 @@ void Compiler::make_steps(Stage& stage, const std::vector<int>& nodes) {
     step.launch = chunk_launch(stage.chunk);
     if (stage.chunks > 1) step.tail_launch = chunk_launch(stage.samples - (stage.chunks - 1) * stage.chunk);
     if (info(id).role == BatchRole::reduce && stage.chunks > 1) {
-      const std::size_t bytes = aligned(n.shape.size() * size_of(n.dtype));
+      const std::size_t bytes = aligned(n.shape.size() * dtype_size(n.dtype));
       const Operand partials{.base = Operand::arena,
                              .offset = partial_offset_[static_cast<std::size_t>(id)],
                              .stride = bytes,

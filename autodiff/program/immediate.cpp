@@ -12,7 +12,7 @@ Tensor evaluate(Value output, std::initializer_list<Binding> bindings,
   for (const auto& [value, tensor] : labels) program.bind(value, {tensor.data(), tensor.size()});
   program.run();
   Tensor out(output.shape());
-  if (output.dtype() == DType::int32) {
+  if (output.dtype() == DType::I32) {
     const auto view = program.labels(output);
     std::transform(view.data, view.data + out.size(), out.begin(),
                    [](std::int32_t label) { return static_cast<float>(label); });

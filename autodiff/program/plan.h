@@ -52,7 +52,7 @@ struct External {
   int node = 0;
   std::string name = {};
   std::size_t size = 0;  ///< elements
-  DType dtype = DType::float32;
+  DType dtype = DType::F32;
   const void* constant = nullptr;  ///< memory of the plan, for constants
 };
 
@@ -65,7 +65,7 @@ struct Plan {
   struct Output {
     Value value = {};
     Shape shape = {};
-    DType dtype = DType::float32;
+    DType dtype = DType::F32;
     Operand place = {};
     std::size_t arena_offset = 0;  ///< where it is unless redirected
   };
@@ -78,7 +78,7 @@ struct Plan {
   struct Row {
     std::string op = {}, inputs = {};
     Shape shape = {};
-    DType dtype = DType::float32;
+    DType dtype = DType::F32;
     double flops = 0;
   };
   std::vector<Row> rows = {};  ///< by node
@@ -87,7 +87,5 @@ struct Plan {
     return arena_bytes + static_cast<std::size_t>(slots) * scratch_bytes;
   }
 };
-
-inline std::size_t size_of(DType) { return 4; }
 
 }  // namespace autodiff

@@ -52,8 +52,8 @@ void Program::bind(Value source, std::span<const float> elements) {
     return;
   }
   const External& e = plan_->externals[slot];
-  if (e.dtype != DType::float32 || e.size != elements.size()) {
-    fail("bind '", e.name, "': want ", e.size, e.dtype == DType::float32 ? " floats" : " labels", ", got ",
+  if (e.dtype != DType::F32 || e.size != elements.size()) {
+    fail("bind '", e.name, "': want ", e.size, e.dtype == DType::F32 ? " floats" : " labels", ", got ",
          elements.size(), " floats");
   }
   bases_[slot + 2] = reinterpret_cast<std::byte*>(const_cast<float*>(elements.data()));  // only read
@@ -68,8 +68,8 @@ void Program::bind(Value source, std::span<const std::int32_t> elements) {
     return;
   }
   const External& e = plan_->externals[slot];
-  if (e.dtype != DType::int32 || e.size != elements.size()) {
-    fail("bind '", e.name, "': want ", e.size, e.dtype == DType::float32 ? " floats" : " labels", ", got ",
+  if (e.dtype != DType::I32 || e.size != elements.size()) {
+    fail("bind '", e.name, "': want ", e.size, e.dtype == DType::F32 ? " floats" : " labels", ", got ",
          elements.size(), " labels");
   }
   bases_[slot + 2] = reinterpret_cast<std::byte*>(const_cast<std::int32_t*>(elements.data()));  // only read
@@ -95,7 +95,7 @@ void Program::check_bound() {
     const External& e = plan_->externals[i];
     if (!bases_[i + 2] && e.size > 0) {
       fail("run: '", e.name, "' has not been bound; want ", e.size,
-           e.dtype == DType::float32 ? " floats" : " labels");
+           e.dtype == DType::F32 ? " floats" : " labels");
     }
   }
   bound_ = true;
@@ -188,13 +188,13 @@ void Program::run_profiled(Profile& profile) {
 
 View<const float> Program::value(Value v) const {
   const Plan::Output& out = output(v);
-  if (out.dtype != DType::float32) fail("value: want a float32 output, got labels; use labels()");
+  if (out.dtype != DType::F32) fail("value: want a float32 output, got labels; use labels()");
   return {reinterpret_cast<const float*>(address(out.place, 0, 0)), out.shape};
 }
 
 View<const std::int32_t> Program::labels(Value v) const {
   const Plan::Output& out = output(v);
-  if (out.dtype != DType::int32) fail("labels: want an int32 output, got float32; use value()");
+  if (out.dtype != DType::I32) fail("labels: want an int32 output, got float32; use value()");
   return {reinterpret_cast<const std::int32_t*>(address(out.place, 0, 0)), out.shape};
 }
 

@@ -29,8 +29,8 @@ std::vector<std::vector<T>> interpret(const Graph& graph, std::span<const Value>
   }
   Feeds<T> all = feeds;
   const auto data = [&](Value v) -> void* {
-    return v.dtype() == DType::int32 ? static_cast<void*>(all.labels[v.id].data())
-                                     : static_cast<void*>(all.values[v.id].data());
+    return v.dtype() == DType::I32 ? static_cast<void*>(all.labels[v.id].data())
+                                   : static_cast<void*>(all.values[v.id].data());
   };
   for (int id = 0; id < graph.size(); ++id) {
     const Node& node = graph.node(id);
@@ -39,7 +39,7 @@ std::vector<std::vector<T>> interpret(const Graph& graph, std::span<const Value>
     if (node.source == Source::constant) {
       all.values[id] = {node.constant->begin(), node.constant->end()};
     } else if (node.source == Source::op) {
-      (node.dtype == DType::int32) ? all.labels[id].resize(size) : all.values[id].resize(size);
+      (node.dtype == DType::I32) ? all.labels[id].resize(size) : all.values[id].resize(size);
       std::vector<const void*> inputs;
       std::vector<Shape> shapes;
       for (const Value& in : node.inputs) {
@@ -47,13 +47,13 @@ std::vector<std::vector<T>> interpret(const Graph& graph, std::span<const Value>
         shapes.push_back(in.shape());
       }
       node.op->reference(Operands<T>{inputs, data({const_cast<Graph*>(&graph), id}), shapes, node.shape});
-    } else if ((node.dtype == DType::int32 ? all.labels[id].size() : all.values[id].size()) != size) {
+    } else if ((node.dtype == DType::I32 ? all.labels[id].size() : all.values[id].size()) != size) {
       fail("interpret: want ", size, " elements for '", node.name, "'");
     }
   }
   std::vector<std::vector<T>> results;
   for (const Value& out : outputs) {
-    if (out.dtype() == DType::int32) {
+    if (out.dtype() == DType::I32) {
       results.emplace_back();
       for (const std::int32_t x : all.labels[out.id]) results.back().push_back(static_cast<T>(x));
     } else {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iosfwd>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "autodiff/tensor/buffer.h"
@@ -66,6 +67,18 @@ class BasicTensor {
   BasicTensor(const Shape& shape, std::initializer_list<T> values)
       : BasicTensor(shape, std::span<const T>(values.begin(), values.size())) {}
 
+  BasicTensor(const BasicTensor&) = default;
+  BasicTensor& operator=(const BasicTensor&) = default;
+  /// What was moved from is empty, shape [0].
+  BasicTensor(BasicTensor&& other) noexcept
+      : shape_(std::exchange(other.shape_, empty_shape())), data_(std::move(other.data_)) {}
+  BasicTensor& operator=(BasicTensor&& other) noexcept {
+    shape_ = std::exchange(other.shape_, empty_shape());
+    data_ = std::move(other.data_);
+    return *this;
+  }
+  ~BasicTensor() = default;
+
   const Shape& shape() const { return shape_; }
   std::size_t size() const { return data_.size(); }
   T* data() { return data_.data(); }
@@ -85,6 +98,7 @@ class BasicTensor {
   }
 
  private:
+  static Shape empty_shape() { return Shape{0}; }
   Shape shape_;
   AlignedBuffer<T> data_ = AlignedBuffer<T>(1);  // a scalar 0
 };

@@ -1,0 +1,51 @@
+// Assess: measure the candidates on data that explore never saw, by the metric that matters.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "ev3/confidence.h"
+#include "ev3/explore.h"
+#include "ev3/streams.h"
+#include "nn/evaluate.h"
+#include "nn/metrics.h"
+
+namespace ev3 {
+
+/// Measures parameters of one network on sets of samples; compiles once per network and number of samples.
+class Judge {
+ public:
+  explicit Judge(nn::Metric metric) : metric_(std::move(metric)) {}
+  /// The metric's mean and bounds. Throws Error as bounds() does, naming the metric.
+  Bounds measure(const nn::Network& network, const nn::Parameters& params, const SampleSet& samples,
+                 double alpha);
+  const nn::Metric& metric() const { return metric_; }
+
+ private:
+  nn::Metric metric_;
+  std::optional<nn::Network> network_;
+  std::optional<nn::Evaluator> evaluator_;
+};
+
+struct AssessOptions {
+  int batches = 4;
+  double alpha = 0.5;
+};
+
+/// What assess found: the bounds of every candidate and the one selected.
+struct AssessRecord {
+  std::int64_t first_batch = 0;  ///< of the assess stream
+  std::vector<Bounds> candidates;
+  int selected = 0;  ///< the candidate with the greatest lcb, the first among equals
+};
+
+/// ALGORITHM, section 3: all candidates on the same samples.
+AssessRecord assess(const Model& model, const std::vector<Candidate>& candidates, Judge& judge,
+                    const Batches& batches, std::int64_t first_batch, const AssessOptions& options);
+
+/// The index of the greatest lower bound, the first among equals.
+int best_lower_bound(std::span<const Bounds> all);
+
+}  // namespace ev3

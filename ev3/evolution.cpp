@@ -1,0 +1,164 @@
+#include "ev3/evolution.h"
+
+#include <cstdio>
+#include <memory>
+#include <ostream>
+
+#include "autodiff/tensor/error.h"
+
+namespace ev3 {
+
+using autodiff::fail;
+
+Settings reference_profile(Settings settings) {
+  settings.explore.weight_decay_from = WeightDecayFrom::start;
+  settings.adapt.restart_without_growth = true;
+  settings.consume_check_batches = true;
+  return settings;
+}
+
+Streams make_streams(const Pools& pools, autodiff::Seed seed) {
+  const auto stream = [&](const datasets::Dataset& pool, const char* name) {
+    const datasets::StreamOptions options{.batch = pools.batch, .seed = seed.stream(name).value};
+    return std::make_shared<PoolBatches>(
+        datasets::Stream(std::make_shared<const datasets::Dataset>(pool), options));
+  };
+  return {stream(pools.explore, "explore"), stream(pools.assess, "assess"), stream(pools.adapt, "adapt")};
+}
+
+Evolution::Evolution(Settings settings, Streams streams)
+    : settings_(std::move(settings)),
+      streams_(std::move(streams)),
+      explorer_(settings_.losses, settings_.optimizers, settings_.explore),
+      assess_judge_(settings_.metric),
+      adapt_judge_(settings_.metric) {
+  if (settings_.adapt.growth) check(*settings_.adapt.growth);
+  if (settings_.assess.batches < 1 || settings_.adapt.batches < 1) {
+    fail("evolution: want at least one batch to assess and one to adapt, got ", settings_.assess.batches,
+         " and ", settings_.adapt.batches);
+  }
+  if (!(settings_.assess.alpha >= 0) || !(settings_.adapt.alpha >= 0)) {
+    fail("evolution: want alpha of at least 0, got ", settings_.assess.alpha, " (assess) and ",
+         settings_.adapt.alpha, " (adapt)");
+  }
+  if (settings_.adapt.rounds_before_growth && *settings_.adapt.rounds_before_growth < 0) {
+    fail("evolution: want rounds_before_growth of at least 0, got ", *settings_.adapt.rounds_before_growth);
+  }
+  Model& model = state_.model;
+  model.network = settings_.model;
+  model.params = nn::initialize(model.network, settings_.seed.stream("init"));
+  model.stable = model.params;
+  model.history = History(settings_.history_limit);
+  grower_ = [this](const Model& grown, int) {
+    const auto seed = settings_.seed.stream("growth").stream(static_cast<std::uint64_t>(grown.growths));
+    const GrowthPlan chosen = plan(*settings_.adapt.growth, grown.network, seed);
+    return GrowthStep{chosen, nn::initialize(chosen.larger, seed.stream("fresh"))};
+  };
+  check_metric();
+  if (settings_.consume_check_batches) state_.next_assess = state_.next_adapt = 1;
+}
+
+void Evolution::check_metric() {
+  const Model& model = state_.model;
+  assess_judge_.measure(model.network, model.params, collect(*streams_.assess, 0, 1), settings_.assess.alpha);
+  adapt_judge_.measure(model.network, model.params, collect(*streams_.adapt, 0, 1), settings_.adapt.alpha);
+}
+
+std::optional<StepRecord> Evolution::try_step(Progress* progress) {
+  const Model& model = state_.model;
+  StepRecord record{.round = state_.round,
+                    .network = nn::describe(model.network),
+                    .parameters = model.params.size(),
+                    .trajectory_length = explorer_.trajectory_length(model),
+                    .first_explore_batch = state_.next_explore,
+                    .candidates = {},
+                    .assess = {},
+                    .adapt = {},
+                    .rule = settings_.adapt.rule,
+                    .growth = {},
+                    .grown_to = {}};
+
+  std::vector<Candidate> candidates =
+      explorer_.explore(model, *streams_.explore, state_.next_explore, progress);
+  if (candidates.empty()) return {};
+  record.assess =
+      assess(model, candidates, assess_judge_, *streams_.assess, state_.next_assess, settings_.assess);
+  const Candidate& selected = candidates[static_cast<std::size_t>(record.assess.selected)];
+  record.adapt = adapt(model, selected, adapt_judge_, *streams_.adapt, state_.next_adapt, settings_.adapt);
+
+  std::optional<GrowthStep> growth;
+  if (record.adapt.expanded && settings_.adapt.growth) {
+    growth = grower_(model, state_.round);
+    record.growth = growth->plan;
+    record.grown_to = nn::describe(growth->plan.larger);
+  }
+  state_.model = apply(model, selected, record.adapt, settings_.adapt.rule, state_.round, growth);
+
+  const auto steps = static_cast<std::int64_t>(candidates.size()) * record.trajectory_length;
+  state_.next_explore += steps;
+  state_.next_assess += settings_.assess.batches;
+  state_.next_adapt += record.adapt.batches_used;
+  state_.gradient_steps += steps;
+  record.gradient_steps = state_.gradient_steps;
+  ++state_.round;
+  for (const Candidate& c : candidates) record.candidates.push_back({c.loss, c.optimizer, c.losses});
+  candidates_ = std::move(candidates);
+  return record;
+}
+
+const nn::Parameters& Evolution::stable() const {
+  const bool has_stable = settings_.adapt.rule == AdaptRule::significance;
+  return has_stable ? state_.model.stable : state_.model.params;
+}
+
+EvolutionState Evolution::state() const {
+  EvolutionState state = state_;
+  state.optimizers = explorer_.states();
+  return state;
+}
+
+void Evolution::restore(EvolutionState state) {
+  const nn::Layout expected = *nn::layout(state.model.network);
+  if (!(state.model.params.layout() == expected) || !(state.model.stable.layout() == expected)) {
+    fail("restore: the parameters are not those of ", nn::describe(state.model.network));
+  }
+  if (!state.optimizers.empty() && static_cast<int>(state.optimizers.size()) != explorer_.candidates()) {
+    fail("restore: want ", explorer_.candidates(), " optimizer states, got ", state.optimizers.size());
+  }
+  explorer_.restore(state.optimizers);
+  state_ = std::move(state);
+}
+
+std::string verdict(const StepRecord& record) {
+  if (record.adapt.expanded) return record.growth ? "grown to " + record.grown_to : "restarted";
+  if (record.rule == AdaptRule::always_accept) return "accepted";
+  switch (record.adapt.best) {
+    case Best::params:
+      return record.adapt.significant ? "current is better, new stable" : "back to current";
+    case Best::stable:
+      return "back to stable";
+    case Best::candidate:
+      break;
+  }
+  return record.adapt.significant ? "better, new stable" : "kept";
+}
+
+std::ostream& operator<<(std::ostream& out, const StepRecord& r) {
+  const auto selected = static_cast<std::size_t>(r.assess.selected);
+  const Bounds& a = r.assess.candidates[selected];
+  const Bounds& b = r.adapt.bounds[0];
+  char line[256];
+  std::snprintf(line, sizeof line,
+                "round %3d  %-16s candidate %d of %d  assess %.3f  adapt %.3f [%.3f, %.3f]  ", r.round + 1,
+                r.network.c_str(), r.assess.selected + 1, static_cast<int>(r.candidates.size()), a.mean,
+                b.mean, b.lcb, b.ucb);
+  out << line;
+  if (r.adapt.bounds.size() == 3) {
+    const Bounds& s = r.adapt.bounds[2];
+    std::snprintf(line, sizeof line, "stable %.3f [%.3f, %.3f]  ", s.mean, s.lcb, s.ucb);
+    out << line;
+  }
+  return out << verdict(r);
+}
+
+}  // namespace ev3

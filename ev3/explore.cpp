@@ -1,0 +1,95 @@
+#include "ev3/explore.h"
+
+#include <cmath>
+
+#include "autodiff/kernels/parallel.h"
+#include "autodiff/tensor/error.h"
+
+namespace ev3 {
+
+using autodiff::fail;
+
+Explorer::Explorer(std::vector<nn::Loss> losses, std::vector<nn::Optimizer> optimizers,
+                   const ExploreOptions& options)
+    : losses_(std::move(losses)), optimizers_(std::move(optimizers)), options_(options) {
+  if (losses_.empty() || optimizers_.empty()) {
+    fail("explore: want at least one loss and one optimizer, got ", losses_.size(), " and ",
+         optimizers_.size());
+  }
+  for (const nn::Loss& loss : losses_) check(loss);
+  for (const nn::Optimizer& optimizer : optimizers_) check(optimizer);
+  if (options.trajectory_length < 1) {
+    fail("explore: want a trajectory_length of at least 1, got ", options.trajectory_length);
+  }
+  if (!(options.trajectory_factor > 0) || !std::isfinite(options.trajectory_factor)) {
+    fail("explore: want a trajectory_factor above 0, got ", options.trajectory_factor);
+  }
+  if (options.clip_norm && !(*options.clip_norm > 0)) {
+    fail("explore: want a clip_norm above 0, got ", *options.clip_norm);
+  }
+}
+
+int Explorer::trajectory_length(const Model& model) const {
+  const double length = options_.trajectory_length *
+                        std::pow(options_.trajectory_factor, model.history.insignificant_in_a_row());
+  if (!(length < 1e9))
+    fail("explore: the trajectory has grown to ", length, " steps; lower trajectory_factor");
+  return static_cast<int>(length);
+}
+
+void Explorer::prepare(const Model& model, int batch) {
+  const auto count = static_cast<std::size_t>(candidates());
+  if (network_ != model.network || gradients_.empty() || gradients_.front().batch() != batch) {
+    // Candidates run side by side, one thread each; a single one may use all threads.
+    const autodiff::CompileOptions compile{.threads = count > 1 ? 1 : autodiff::kernels::threads()};
+    gradients_.clear();
+    for (const nn::Loss& loss : losses_) {
+      const nn::LossGradient gradient(model.network, loss, batch, compile);
+      gradients_.insert(gradients_.end(), optimizers_.size(), gradient);
+    }
+    network_ = model.network;
+  }
+  if (model.just_expanded || states_.size() != count) {
+    states_.clear();
+    for (std::size_t c = 0; c < count; ++c) {
+      states_.push_back(initial_state(optimizers_[c % optimizers_.size()], model.params.size()));
+    }
+  }
+}
+
+std::vector<Candidate> Explorer::explore(const Model& model, const Batches& batches, std::int64_t first_batch,
+                                         Progress* progress) {
+  prepare(model, batches.batch());
+  const int length = trajectory_length(model);
+  std::vector<Candidate> candidates(static_cast<std::size_t>(this->candidates()));
+  std::vector<nn::OptimizerState> states = states_;
+  autodiff::kernels::parallel_for(this->candidates(), [&](int index) {
+    const auto c = static_cast<std::size_t>(index);
+    const nn::Optimizer& optimizer = optimizers_[c % optimizers_.size()];
+    Candidate& candidate = candidates[c];
+    candidate = {.loss = static_cast<int>(c / optimizers_.size()),
+                 .optimizer = static_cast<int>(c % optimizers_.size()),
+                 .losses = {},
+                 .params = model.params};
+    candidate.losses.reserve(static_cast<std::size_t>(length));
+    autodiff::AlignedBuffer<float> gradient(model.params.size());
+    const std::span<float> params = candidate.params.values();
+    const bool from_start = options_.weight_decay_from == WeightDecayFrom::start;
+    const std::span<const float> decay_from = from_start ? model.params.values() : params;
+    datasets::Batch buffer;
+    for (int t = 0; t < length; ++t) {
+      if (progress && progress->stop) return;
+      const BatchView batch =
+          batches.read(first_batch + static_cast<std::int64_t>(index) * length + t, buffer);
+      candidate.losses.push_back(gradients_[c](params, batch.features, batch.target(), gradient));
+      if (options_.clip_norm) nn::clip_by_norm(gradient, *options_.clip_norm);
+      nn::update(optimizer, states[c], gradient, decay_from, params);
+      if (progress) ++progress->steps;
+    }
+  });
+  if (progress && progress->stop) return {};
+  states_ = std::move(states);
+  return candidates;
+}
+
+}  // namespace ev3

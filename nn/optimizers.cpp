@@ -1,0 +1,161 @@
+#include "nn/optimizers.h"
+
+#include <cmath>
+
+#include "autodiff/tensor/error.h"
+
+namespace nn {
+namespace {
+
+using autodiff::fail;
+using autodiff::text;
+
+// The arrays of one update; i runs over all parameters.
+struct Arrays {
+  std::span<const float> g, decay_from;
+  std::span<float> p;
+  std::vector<autodiff::AlignedBuffer<float>>& moments;
+};
+
+void step(const Sgd& o, const Arrays& a, float lr, std::int64_t) {
+  const std::size_t n = a.p.size();
+  const float *g = a.g.data(), mu = o.momentum;
+  float* p = a.p.data();
+  if (mu == 0) {
+    for (std::size_t i = 0; i < n; ++i) p[i] -= lr * g[i];
+    return;
+  }
+  float* v = a.moments[0].data();
+  if (o.nesterov) {
+    for (std::size_t i = 0; i < n; ++i) {
+      v[i] = g[i] + mu * v[i];
+      p[i] -= lr * (g[i] + mu * v[i]);
+    }
+  } else {
+    for (std::size_t i = 0; i < n; ++i) {
+      v[i] = g[i] + mu * v[i];
+      p[i] -= lr * v[i];
+    }
+  }
+}
+
+void adam(const AdamW& o, const Arrays& a, float lr, std::int64_t t) {
+  const std::size_t n = a.p.size();
+  const float *g = a.g.data(), *from = a.decay_from.data();
+  float *p = a.p.data(), *m = a.moments[0].data(), *v = a.moments[1].data();
+  const float b1 = o.b1, b2 = o.b2, epsilon = o.epsilon, decay = o.weight_decay;
+  const float c1 = 1 - b1, c2 = 1 - b2;
+  const auto to_m = static_cast<float>(1 / (1 - std::pow(static_cast<double>(b1), static_cast<double>(t))));
+  const auto to_v = static_cast<float>(1 / (1 - std::pow(static_cast<double>(b2), static_cast<double>(t))));
+  for (std::size_t i = 0; i < n; ++i) {
+    m[i] = b1 * m[i] + c1 * g[i];
+    v[i] = b2 * v[i] + c2 * (g[i] * g[i]);
+    p[i] -= lr * (m[i] * to_m / (std::sqrt(v[i] * to_v) + epsilon) + decay * from[i]);
+  }
+}
+
+void step(const AdamW& o, const Arrays& a, float lr, std::int64_t t) { adam(o, a, lr, t); }
+
+void step(const Adam& o, const Arrays& a, float lr, std::int64_t t) {
+  adam({.learning_rate = 0, .b1 = o.b1, .b2 = o.b2, .epsilon = o.epsilon, .weight_decay = 0}, a, lr, t);
+}
+
+void step(const RmsProp& o, const Arrays& a, float lr, std::int64_t) {
+  const std::size_t n = a.p.size();
+  const float *g = a.g.data(), decay = o.decay, rest = 1 - o.decay;
+  float *p = a.p.data(), *v = a.moments[0].data(), *u = o.momentum == 0 ? nullptr : a.moments[1].data();
+  for (std::size_t i = 0; i < n; ++i) {
+    v[i] = decay * v[i] + rest * (g[i] * g[i]);
+    const float scaled = g[i] / (std::sqrt(v[i]) + o.epsilon);
+    if (u) u[i] = o.momentum * u[i] + scaled;
+    p[i] -= lr * (u ? u[i] : scaled);
+  }
+}
+
+void want(const char* what, float value, bool good) {
+  if (!good) fail("optimizer: ", what, " is out of range: ", value);
+}
+
+void want_fraction(const char* what, float value) { want(what, value, value >= 0 && value < 1); }
+
+struct Check {
+  void operator()(const Sgd& o) const {
+    want_fraction("momentum (want 0 <= momentum < 1)", o.momentum);
+    if (o.nesterov && o.momentum == 0) fail("optimizer: nesterov wants a momentum above 0");
+  }
+  void operator()(const AdamW& o) const {
+    want_fraction("b1 (want 0 <= b1 < 1)", o.b1);
+    want_fraction("b2 (want 0 <= b2 < 1)", o.b2);
+    want("epsilon (want above 0)", o.epsilon, o.epsilon > 0 && std::isfinite(o.epsilon));
+    want("weight_decay (want at least 0)", o.weight_decay,
+         o.weight_decay >= 0 && std::isfinite(o.weight_decay));
+  }
+  void operator()(const Adam& o) const {
+    (*this)(AdamW{.learning_rate = 0, .b1 = o.b1, .b2 = o.b2, .epsilon = o.epsilon, .weight_decay = 0});
+  }
+  void operator()(const RmsProp& o) const {
+    want_fraction("decay (want 0 <= decay < 1)", o.decay);
+    want_fraction("momentum (want 0 <= momentum < 1)", o.momentum);
+    want("epsilon (want above 0)", o.epsilon, o.epsilon > 0 && std::isfinite(o.epsilon));
+  }
+};
+
+struct Describe {
+  std::string operator()(const Sgd& o) const {
+    return text("sgd ", describe(o.learning_rate),
+                o.momentum == 0 ? "" : text(o.nesterov ? " n" : " m", o.momentum));
+  }
+  std::string operator()(const Adam& o) const { return "adam " + describe(o.learning_rate); }
+  std::string operator()(const AdamW& o) const { return "adamw " + describe(o.learning_rate); }
+  std::string operator()(const RmsProp& o) const { return "rmsprop " + describe(o.learning_rate); }
+};
+
+}  // namespace
+
+std::string describe(const Optimizer& optimizer) { return std::visit(Describe{}, optimizer); }
+
+const Schedule& learning_rate(const Optimizer& optimizer) {
+  return std::visit([](const auto& o) -> const Schedule& { return o.learning_rate; }, optimizer);
+}
+
+void check(const Optimizer& optimizer) {
+  learning_rate(optimizer).check();
+  std::visit(Check{}, optimizer);
+}
+
+int moment_count(const Optimizer& optimizer) {
+  if (const auto* sgd = std::get_if<Sgd>(&optimizer)) return sgd->momentum == 0 ? 0 : 1;
+  if (const auto* rms = std::get_if<RmsProp>(&optimizer)) return rms->momentum == 0 ? 1 : 2;
+  return 2;
+}
+
+OptimizerState initial_state(const Optimizer& optimizer, std::size_t size) {
+  OptimizerState state;
+  for (int i = 0; i < moment_count(optimizer); ++i) state.moments.emplace_back(size);
+  return state;
+}
+
+void update(const Optimizer& optimizer, OptimizerState& state, std::span<const float> gradient,
+            std::span<const float> decay_from, std::span<float> parameters) {
+  const auto lr = static_cast<float>(learning_rate(optimizer)(state.step));
+  ++state.step;
+  const Arrays arrays{gradient, decay_from, parameters, state.moments};
+  std::visit([&](const auto& o) { step(o, arrays, lr, state.step); }, optimizer);
+}
+
+double norm(std::span<const float> x) {
+  double sum = 0;
+  for (const float value : x) sum += static_cast<double>(value) * static_cast<double>(value);
+  return std::sqrt(sum);
+}
+
+double clip_by_norm(std::span<float> gradient, double most) {
+  const double length = norm(gradient);
+  if (length > most && std::isfinite(length)) {
+    const auto factor = static_cast<float>(most / length);
+    for (float& g : gradient) g *= factor;
+  }
+  return length;
+}
+
+}  // namespace nn

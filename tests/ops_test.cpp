@@ -1,0 +1,171 @@
+// Values of every case of op_cases.h, and of their gradients, on every backend: within the bound of the
+// rounding errors, the same bits for any number of threads, and no byte written beside the output.
+#include <cstring>
+#include <iostream>
+
+#include "autodiff/graph/ops.h"
+#include "autodiff/program/program.h"
+#include "tests/catch.h"
+#include "tests/error_bound.h"
+#include "tests/guards.h"
+#include "tests/op_cases.h"
+
+using namespace autodiff;
+using namespace tests;
+
+namespace {
+
+// The graph of a case: its output, and the gradient of a weighted sum of the output by every source of
+// floats.
+struct Built {
+  Graph graph;
+  Sources sources{graph};
+  std::vector<Value> outputs;
+  Filled filled;
+
+  Built(const OpCase& c, bool heavy) {
+    sources.heavy = heavy;
+    const Value y = c.build(sources);
+    outputs = {y};
+    if (y.dtype() == DType::F32) {
+      const Value weights = y.batched() ? sources.batch(y.shape()) : sources.fixed(y.shape());
+      std::vector<Value> wrt;
+      for (const Source& s : sources.list) {
+        if (s.fill != Fill::classes) wrt.push_back(s.value);
+      }
+      for (const Value& d : gradient(sum(y * weights), wrt)) outputs.push_back(d);
+    }
+    filled = fill(sources.list, Seed{7});
+  }
+
+  Program compile(const kernels::Backends& backends, int threads) {
+    Program program = autodiff::compile(graph, outputs, {.backends = backends, .threads = threads});
+    filled.bind(program, graph);
+    return program;
+  }
+};
+
+std::vector<float> output_of(const Program& program, Value v) {
+  if (v.dtype() == DType::I32) {
+    const auto view = program.labels(v);
+    return {view.data, view.data + view.shape.size()};
+  }
+  const auto view = program.value(v);
+  return {view.data, view.data + view.shape.size()};
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+// Each backend alone, portable behind it where it is not complete.
+std::vector<std::pair<std::string, kernels::Backends>> all_backends() {
+  std::vector<std::pair<std::string, kernels::Backends>> out;
+  for (const kernels::Backend* row : kernels::enabled_backends()) {
+    out.emplace_back(row->name, kernels::parse_backends(row->name));
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("every op and its gradient is within its rounding error on every backend, cut into chunks or not") {
+  std::cout << "backends: " << kernels::describe(kernels::enabled_backends()) << '\n';
+  for (const OpCase& c : op_cases()) {
+    for (const bool heavy : {false, true}) {
+      Built built(c, heavy);
+      const auto want = interpret_bounded(built.graph, built.outputs, built.filled.feeds<double>());
+      std::vector<std::vector<float>> reference;
+      for (const auto& [name, backends] : all_backends()) {
+        Program program = built.compile(backends, 1);
+        program.run();
+        std::vector<std::vector<float>> got;
+        for (std::size_t i = 0; i < want.size(); ++i) {
+          got.push_back(output_of(program, built.outputs[i]));
+          INFO(c.op << " " << c.sizes << (heavy ? ", in chunks" : "") << " on " << name
+                    << (i > 0 ? ", gradient" : ""));
+          CHECK(beyond_bound<float>(got[i], want[i]) == "");
+        }
+        if (name == "reference") reference = got;
+      }
+      // The portable kernels keep the order of the sums.
+      Program portable = built.compile(kernels::parse_backends("portable"), 1);
+      portable.run();
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        INFO(c.op << " " << c.sizes << (heavy ? ", in chunks" : "") << (i > 0 ? ", gradient" : ""));
+        CHECK(same_bits(output_of(portable, built.outputs[i]), reference[i]));
+      }
+    }
+  }
+}
+
+TEST_CASE("every op gives the same bits on one, two and three threads") {
+  std::map<std::string, std::vector<std::vector<float>>> one;
+  for (const int threads : {1, 2, 3}) {
+    const ThreadsGuard guard(threads);
+    for (const OpCase& c : op_cases()) {
+      Built built(c, true);
+      for (const auto& [name, backends] : all_backends()) {
+        Program program = built.compile(backends, threads);
+        program.run();
+        auto& first = one[c.op + c.sizes + name];
+        for (std::size_t i = 0; i < built.outputs.size(); ++i) {
+          if (threads == 1) {
+            first.push_back(output_of(program, built.outputs[i]));
+          } else {
+            INFO(c.op << " " << c.sizes << " on " << name << ", " << threads << " threads");
+            CHECK(same_bits(output_of(program, built.outputs[i]), first[i]));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("kernels write all of their output, and nothing else") {
+  for (const OpCase& c : op_cases()) {
+    Built built(c, false);
+    const Graph& graph = built.graph;
+    std::vector<Value> nodes;
+    for (int id = 0; id < graph.size(); ++id) {
+      const bool filled = built.filled.values.contains(id) || built.filled.labels.contains(id);
+      if (filled || graph.node(id).constant || graph.node(id).op) nodes.push_back({&built.graph, id});
+    }
+    const auto values = interpret<double>(graph, nodes, built.filled.feeds<double>());
+    std::map<int, std::vector<std::byte>> elements;  // as kernels read them
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      auto& bytes = elements[nodes[i].id];
+      bytes.resize(values[i].size() * 4);
+      for (std::size_t k = 0; k < values[i].size(); ++k) {
+        const auto x = static_cast<float>(values[i][k]);
+        const auto label = static_cast<std::int32_t>(nodes[i].dtype() == DType::I32 ? values[i][k] : 0);
+        std::memcpy(bytes.data() + 4 * k,
+                    nodes[i].dtype() == DType::I32 ? static_cast<const void*>(&label) : &x, 4);
+      }
+    }
+    for (const Value& v : nodes) {
+      const Node& node = graph.node(v);
+      if (!node.op) continue;
+      std::vector<Shape> shapes;
+      std::vector<const void*> inputs;
+      for (const Value& in : node.inputs) {
+        shapes.push_back(in.shape());
+        inputs.push_back(elements.at(in.id).data());
+      }
+      for (const auto& [name, backends] : all_backends()) {
+        INFO(c.op << " " << c.sizes << ": " << node.op->name() << " " << node.shape << " on " << name);
+        const Launch launch = node.op->launch({.inputs = shapes, .output = node.shape, .backends = backends});
+        CHECK(!launch.backend.empty());
+        const auto before = elements;
+        Guarded ones(node.shape.size() * 4, 0xFF), zeros(node.shape.size() * 4, 0x00);
+        launch.run(inputs.data(), ones.data());
+        launch.run(inputs.data(), zeros.data());
+        CHECK(ones.intact());
+        CHECK(zeros.intact());
+        CHECK(ones.content() == zeros.content());  // nothing of what was there before is left
+        CHECK(before == elements);
+      }
+    }
+  }
+}
