@@ -38,7 +38,7 @@ ev3_find(BLAS Cblas Cblas::Cblas "OpenBLAS as one more matmul backend" "no OpenB
 ev3_find(TBB TBB TBB::tbb "several threads" "one thread")
 ev3_find(ZLIB ZLIB ZLIB::ZLIB "reads .gz and compressed .npz files" "no .gz or compressed .npz files")
 ev3_find(JSON nlohmann_json nlohmann_json::nlohmann_json "safetensors files, records"
-         "no model files, no program, no tests or examples that need them")
+         "no model files, no ev3/, no program, benchmarks or examples")
 ev3_find(CLI11 CLI11 CLI11::CLI11 "program" "no program")
 ev3_find(TOML tomlplusplus tomlplusplus::tomlplusplus "program" "no program")
 ev3_find(FMT fmt fmt::fmt "program" "no program")
@@ -60,8 +60,9 @@ if(EV3_HAVE_BLAS)
   list(APPEND EV3_BACKEND_FOLDERS autodiff/kernels/blas)
 endif()
 
-# Left out where nlohmann-json is absent: .cpp files whose header has the same name, by path from the repository root.
-set(EV3_JSON_SOURCES nn/safetensors.cpp nn/safetensors_header.cpp)
+# Left out where nlohmann-json is absent, besides all of ev3/, whose records are JSON: .cpp files whose header has the
+# same name, by path from the repository root.
+set(EV3_JSON_SOURCES nn/safetensors.cpp nn/safetensors_header.cpp nn/model_file.cpp)
 set(EV3_BUILD_PROGRAM FALSE)
 if(EV3_HAVE_JSON AND EV3_HAVE_CLI11 AND EV3_HAVE_TOML AND EV3_HAVE_FMT)
   set(EV3_BUILD_PROGRAM TRUE)

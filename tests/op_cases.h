@@ -28,7 +28,7 @@ using autodiff::Value;
 /// labels.
 enum class Fill { normal, positive, off_zero, distinct, small_integers, probabilities, classes };
 
-struct Source {
+struct OpSource {
   Value value;
   Fill fill = Fill::normal;
   int classes = 0;  ///< of labels
@@ -69,7 +69,7 @@ inline Value ballast(Value x, double flops = 1e15) {
 struct Sources {
   Graph& graph;
   bool heavy = false;
-  std::vector<Source> list = {};
+  std::vector<OpSource> list = {};
 
   Value batch(const Shape& shape, Fill fill = Fill::normal) {
     list.push_back({graph.input(shape, "x" + std::to_string(list.size())), fill});
@@ -138,9 +138,9 @@ inline std::vector<float> random_values(Fill fill, const Shape& shape, autodiff:
   return {x.begin(), x.end()};
 }
 
-inline Filled fill(std::span<const Source> sources, autodiff::Seed seed) {
+inline Filled fill(std::span<const OpSource> sources, autodiff::Seed seed) {
   Filled out;
-  for (const Source& source : sources) {
+  for (const OpSource& source : sources) {
     const autodiff::Seed own = seed.stream(static_cast<std::uint64_t>(source.value.id));
     const Shape& shape = source.value.shape();
     if (source.fill == Fill::classes) {

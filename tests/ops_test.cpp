@@ -30,7 +30,7 @@ struct Built {
     if (y.dtype() == DType::F32) {
       const Value weights = y.batched() ? sources.batch(y.shape()) : sources.fixed(y.shape());
       std::vector<Value> wrt;
-      for (const Source& s : sources.list) {
+      for (const OpSource& s : sources.list) {
         if (s.fill != Fill::classes) wrt.push_back(s.value);
       }
       for (const Value& d : gradient(sum(y * weights), wrt)) outputs.push_back(d);

@@ -37,6 +37,9 @@ Value Graph::constant(Tensor tensor) {
 Value Graph::constant(float value) { return constant(Tensor({}, {value})); }
 
 Value Graph::add(std::shared_ptr<const Op> op, std::vector<Value> inputs, const Shape& shape, DType dtype) {
+  if (inputs.size() > max_inputs) {
+    fail(op->name(), ": want at most ", max_inputs, " inputs, got ", inputs.size());
+  }
   for (const Value& value : inputs) {
     if (value.graph != this)
       fail(op->name(), ": want values of one graph, got values of two, or an empty one");

@@ -244,14 +244,16 @@ Value broadcast_to(Value x, const Shape& shape) {
 
 Value broadcast_like(Value x, Value like) {
   want_floats("broadcast_like", x);
+  if (!like.valid()) fail("broadcast_like: got an empty value to be like");
   const Shape& shape = like.shape();
   if (x.shape() == shape && x.batched() == like.batched()) return x;
   if (broadcast(x.shape(), shape, "broadcast_like") != shape) {
     fail("broadcast_like: want a shape to which ", x.shape(), " can be repeated, got ", shape);
   }
-  // An unbatched x with a size along axis 0 would need its own rows, which chunks do not have.
-  const bool rows = !x.batched() && x.shape().rank() == shape.rank() && x.shape()[0] != 1;
-  return x.graph->add(std::make_shared<BroadcastOp>(like.batched() && !rows), {x}, shape);
+  // Sample n may need no more of x than sample n, if x is batched, or else what is the same for all samples.
+  const bool lined_up = x.shape().rank() == shape.rank();
+  const bool by_sample = x.batched() ? lined_up && x.shape()[0] == shape[0] : !lined_up || x.shape()[0] == 1;
+  return x.graph->add(std::make_shared<BroadcastOp>(like.batched() && by_sample), {x}, shape);
 }
 
 Value slice(Value x, int axis, int begin, int end) {
@@ -276,6 +278,10 @@ Value pad(Value x, int axis, int before, int after) {
 
 Value concat(std::span<const Value> values, int axis) {
   if (values.empty()) fail("concat: want at least one value, got none");
+  if (values.size() > max_inputs) {
+    fail("concat: want at most ", max_inputs, " values, got ", values.size(),
+         "; concatenate parts of them first");
+  }
   for (const Value& v : values) want_floats("concat", v);
   const Shape& first = values[0].shape();
   axis = checked_axis("concat", first, axis);
@@ -296,6 +302,9 @@ Value stop_gradient(Value x) {
   return x.graph->add(std::make_shared<ReshapeOp>(true, true), {x}, x.shape());
 }
 
-Value zeros_like(Value x) { return broadcast_like(x.graph->constant(0.0f), x); }
+Value zeros_like(Value x) {
+  if (!x.valid()) fail("zeros_like: got an empty value");
+  return broadcast_like(x.graph->constant(0.0f), x);
+}
 
 }  // namespace autodiff

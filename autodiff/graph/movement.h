@@ -22,7 +22,8 @@ Value broadcast_like(Value x, Value like);
 Value slice(Value x, int axis, int begin, int end);
 /// `before` and `after` zeros along `axis`.
 Value pad(Value x, int axis, int before, int after);
-/// Values one after the other along `axis`; all other sizes are equal. At least one value.
+/// Values one after the other along `axis`; all other sizes are equal. At least one
+/// value, at most max_inputs (op.h).
 Value concat(std::span<const Value> values, int axis);
 /// x, but the derivative stops here: it counts as a constant.
 Value stop_gradient(Value x);

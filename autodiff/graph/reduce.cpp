@@ -1,6 +1,8 @@
 #include "autodiff/graph/reduce.h"
 
+#include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "autodiff/graph/elementwise.h"
 #include "autodiff/graph/movement.h"
@@ -35,7 +37,7 @@ class ReduceOp final : public OpBase<ReduceOp> {
     for (int axis = first_; axis < last_; ++axis) kept = kept.with(axis, 1);
     const Value dy = reshape(args.dy, kept);
     if (kind_ == Reduce::sum) {  // dx = dy / divisor, repeated
-      return {broadcast_like(divisor_ == 1 ? dy : scale(dy, static_cast<float>(1 / divisor_)), x)};
+      return {broadcast_like(divisor_ == 1 ? dy : dy / x.graph->constant(static_cast<float>(divisor_)), x)};
     }
     // dx = dy [x = y] / (number of elements equal to y)
     const Value ties = equal(x, reshape(args.y, kept));
@@ -61,11 +63,26 @@ class ReduceOp final : public OpBase<ReduceOp> {
   double divisor_;
 };
 
+using Axes = std::array<bool, Shape::max_rank>;
+
+// Moves the chosen axes behind the first of them.
+Value make_neighbours(Value x, Axes& chosen) {
+  const auto first = std::find(chosen.begin(), chosen.end(), true) - chosen.begin();
+  std::vector<int> order(static_cast<std::size_t>(x.shape().rank()));
+  std::iota(order.begin(), order.end(), 0);
+  const auto end = std::stable_partition(order.begin() + first, order.end(),
+                                         [&](int axis) { return chosen[static_cast<std::size_t>(axis)]; });
+  if (std::is_sorted(order.begin(), order.end())) return x;
+  chosen.fill(false);
+  std::fill(chosen.begin() + first, chosen.begin() + (end - order.begin()), true);
+  return transpose(x, order);
+}
+
 Value reduce(const char* who, Reduce kind, Value x, const ReduceOptions& options, bool average) {
   if (!x.valid()) fail(who, ": got an empty value");
   if (x.dtype() != DType::F32) fail(who, ": want float32, got int32 of shape ", x.shape());
   const Shape shape = x.shape();
-  std::array<bool, Shape::max_rank> chosen{};
+  Axes chosen{};
   for (int axis : options.axes) {
     const int k = axis < 0 ? axis + shape.rank() : axis;
     if (k < 0 || k >= shape.rank() || chosen[static_cast<std::size_t>(k)]) {
@@ -81,6 +98,8 @@ Value reduce(const char* who, Reduce kind, Value x, const ReduceOptions& options
     count *= shape[axis];
     kept = kept.with(axis, 1);
   }
+  // A maximum is one op, so that its derivative is shared among all elements that attain it.
+  if (kind == Reduce::max && shape.rank() > 0) x = make_neighbours(x, chosen);
   // One op for each run of neighbouring axes, from the last one; the divisor goes with the last op.
   for (int last = shape.rank(); last > 0;) {
     if (!chosen[static_cast<std::size_t>(last - 1)]) {
@@ -109,7 +128,11 @@ Value mean(Value x, const ReduceOptions& options) { return reduce("mean", Reduce
 Value max(Value x, const ReduceOptions& options) { return reduce("max", Reduce::max, x, options, false); }
 
 Value sum_to(Value x, Value like) {
+  if (!x.valid() || !like.valid()) fail("sum_to: got an empty value");
   const Shape &from = x.shape(), &to = like.shape();
+  if (x.dtype() != DType::F32 || broadcast(to, from, "sum_to") != from) {
+    fail("sum_to: want float32 of a shape to which ", to, " can be repeated, got ", from);
+  }
   if (from == to) return x;
   std::vector<int> axes;
   for (int axis = 0; axis < from.rank(); ++axis) {

@@ -86,7 +86,6 @@ class Compiler {
   // Sources become externals; ops on constants alone are computed now.
   void fold_constants() {
     constexpr std::size_t most = 1 << 16;  // elements; larger ones are computed when the program runs
-    plan_->rows.resize(infos_.size());
     for (int id = 0; id < graph_.size(); ++id) {
       Info& i = info(id);
       const Node& n = node(id);
@@ -378,12 +377,13 @@ void Compiler::make_steps(Stage& stage, const std::vector<int>& nodes) {
           {.node = id, .partials = partials, .output = step.output, .size = n.shape.size()});
       step.output = partials;
     }
-    Plan::Row& row = plan_->rows[static_cast<std::size_t>(id)];
-    row = {.op = n.op->name(),
-           .shape = n.shape,
-           .dtype = n.dtype,
-           .flops = n.op->flops(input_shapes(id), n.shape)};
-    for (const Value& in : n.inputs) row.inputs += (row.inputs.empty() ? "" : " ") + in.shape().str();
+    step.row = {.op = n.op->name(),
+                .shape = n.shape,
+                .dtype = n.dtype,
+                .flops = n.op->flops(input_shapes(id), n.shape)};
+    for (const Value& in : n.inputs) {
+      step.row.inputs += (step.row.inputs.empty() ? "" : " ") + in.shape().str();
+    }
     stage.steps.push_back(std::move(step));
   }
 }
@@ -401,9 +401,7 @@ void Compiler::copy_outputs() {
     Step step{.node = v.id, .inputs = {operand(v.id, false)}};
     step.output = plan_->outputs[static_cast<std::size_t>(k)].place;
     step.launch = choose_launch(options_.backends, &kernels::Backend::copy, dims);
-    Plan::Row& row = plan_->rows[static_cast<std::size_t>(v.id)];
-    if (row.op.empty())
-      row = {.op = "copy", .inputs = v.shape().str(), .shape = v.shape(), .dtype = v.dtype()};
+    step.row = {.op = "copy", .inputs = v.shape().str(), .shape = v.shape(), .dtype = v.dtype()};
     stage.steps.push_back(std::move(step));
   }
   plan_->stages.push_back(std::move(stage));

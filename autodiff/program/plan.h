@@ -28,6 +28,14 @@ struct Step {
   std::vector<Operand> inputs = {};
   Operand output = {};
   Launch launch = {}, tail_launch = {};
+  /// For printing. An output that is copied to its place is a step of its own, "copy".
+  struct Row {
+    std::string op = {}, inputs = {};
+    Shape shape = {};
+    DType dtype = DType::F32;
+    double flops = 0;
+  };
+  Row row = {};
 };
 
 /// output[i] = sum over chunks of partial[chunk][i], in the order of the chunks, formed in double.
@@ -74,14 +82,6 @@ struct Plan {
   std::size_t arena_bytes = 0;    ///< everything but scratch
   std::size_t scratch_bytes = 0;  ///< for one thread
   int slots = 1;                  ///< threads with scratch of their own
-  /// For printing: name, shape, dtype, FLOPs of each node that runs, in the order of the graph.
-  struct Row {
-    std::string op = {}, inputs = {};
-    Shape shape = {};
-    DType dtype = DType::F32;
-    double flops = 0;
-  };
-  std::vector<Row> rows = {};  ///< by node
 
   std::size_t workspace_bytes() const {
     return arena_bytes + static_cast<std::size_t>(slots) * scratch_bytes;

@@ -37,7 +37,7 @@ std::string table(const Program& program, const Profile* profile) {
   std::size_t op_width = 2, shape_width = 5, input_width = 6;
   for (const Stage& stage : plan.stages) {
     for (const Step& step : stage.steps) {
-      const Plan::Row& row = plan.rows[static_cast<std::size_t>(step.node)];
+      const Step::Row& row = step.row;
       op_width = std::max(op_width, row.op.size());
       shape_width = std::max(shape_width, row.shape.str().size());
       input_width = std::min(std::max(input_width, row.inputs.size()), std::size_t{36});
@@ -50,7 +50,7 @@ std::string table(const Program& program, const Profile* profile) {
   for (std::size_t s = 0; s < plan.stages.size(); ++s) {
     const Stage& stage = plan.stages[s];
     for (const Step& step : stage.steps) {
-      const Plan::Row& row = plan.rows[static_cast<std::size_t>(step.node)];
+      const Step::Row& row = step.row;
       std::string inputs = row.inputs;
       if (inputs.size() > input_width) inputs = inputs.substr(0, input_width - 3) + "...";
       out += format("%4zu %5zu  %-*s  %-*s  %-*s %10zu %12.0f  %-9s  %-14s", number, s, w(op_width),

@@ -7,8 +7,6 @@
 namespace autodiff {
 namespace {
 
-constexpr std::size_t max_inputs = 64;  // of one op; concat refuses more
-
 struct NoClock {
   void operator()() const {}
 };
@@ -31,48 +29,37 @@ Program::Program(std::shared_ptr<const Plan> plan)
 double Program::flops() const {
   double sum = 0;
   for (const Stage& stage : plan_->stages) {
-    for (const Step& step : stage.steps) sum += plan_->rows[static_cast<std::size_t>(step.node)].flops;
+    for (const Step& step : stage.steps) sum += step.row.flops;
   }
   return sum;
 }
 
-std::size_t Program::slot_of(Value source) const {
+void Program::bind(Value source, const void* elements, std::size_t count, DType dtype) {
+  const Graph* graph = plan_->outputs.front().value.graph;
+  if (source.graph != graph) fail("bind: want an input or a parameter of the graph that was compiled");
+  const auto kind = [](DType type) { return type == DType::F32 ? " floats" : " labels"; };
   for (std::size_t i = 0; i < plan_->externals.size(); ++i) {
-    if (plan_->externals[i].node == source.id) return i;
+    const External& e = plan_->externals[i];
+    if (e.node != source.id || e.constant) continue;
+    if (e.dtype != dtype || e.size != count) {
+      fail("bind '", e.name, "': want ", e.size, kind(e.dtype), ", got ", count, kind(dtype));
+    }
+    bases_[i + 2] = static_cast<std::byte*>(const_cast<void*>(elements));  // only read
+    return;
   }
-  return plan_->externals.size();
+  const Node& node = graph->node(source);
+  if (node.source == Source::constant) fail("bind: want an input or a parameter, got a constant");
+  if (node.source == Source::op) {
+    fail("bind: want an input or a parameter, got the result of ", node.op->name());
+  }
 }
 
 void Program::bind(Value source, std::span<const float> elements) {
-  const std::size_t slot = slot_of(source);
-  if (slot == plan_->externals.size()) {
-    if (!source.valid() || source.graph->node(source).source == Source::op) {
-      fail("bind: want an input or a parameter of the graph");
-    }
-    return;
-  }
-  const External& e = plan_->externals[slot];
-  if (e.dtype != DType::F32 || e.size != elements.size()) {
-    fail("bind '", e.name, "': want ", e.size, e.dtype == DType::F32 ? " floats" : " labels", ", got ",
-         elements.size(), " floats");
-  }
-  bases_[slot + 2] = reinterpret_cast<std::byte*>(const_cast<float*>(elements.data()));  // only read
+  bind(source, elements.data(), elements.size(), DType::F32);
 }
 
 void Program::bind(Value source, std::span<const std::int32_t> elements) {
-  const std::size_t slot = slot_of(source);
-  if (slot == plan_->externals.size()) {
-    if (!source.valid() || source.graph->node(source).source == Source::op) {
-      fail("bind: want an input or a parameter of the graph");
-    }
-    return;
-  }
-  const External& e = plan_->externals[slot];
-  if (e.dtype != DType::I32 || e.size != elements.size()) {
-    fail("bind '", e.name, "': want ", e.size, e.dtype == DType::F32 ? " floats" : " labels", ", got ",
-         elements.size(), " labels");
-  }
-  bases_[slot + 2] = reinterpret_cast<std::byte*>(const_cast<std::int32_t*>(elements.data()));  // only read
+  bind(source, elements.data(), elements.size(), DType::I32);
 }
 
 const Plan::Output& Program::output(Value value) const {
@@ -84,6 +71,7 @@ const Plan::Output& Program::output(Value value) const {
 
 void Program::write_to(Value value, std::span<float> destination) {
   const Plan::Output& out = output(value);
+  if (out.dtype != DType::F32) fail("write_to: want a float32 output, got labels");
   if (out.shape.size() != destination.size()) {
     fail("write_to: want ", out.shape.size(), " floats for shape ", out.shape, ", got ", destination.size());
   }

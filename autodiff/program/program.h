@@ -50,7 +50,8 @@ class Program {
   /// differs. A source that the outputs do not depend on may be bound, to no effect.
   void bind(Value source, std::span<const float> elements);
   void bind(Value source, std::span<const std::int32_t> elements);
-  /// Has an output written to memory of the caller instead of the workspace.
+  /// Has an output written to memory of the caller instead of the workspace. Throws Error for labels, and
+  /// when the number of elements differs.
   void write_to(Value output, std::span<float> destination);
 
   /// Computes all outputs. Throws Error when a source has not been bound.
@@ -72,7 +73,7 @@ class Program {
   void combine(const Stage& stage) const;
   void check_bound();
   std::byte* address(const Operand& operand, int slot, std::size_t index) const;
-  std::size_t slot_of(Value source) const;
+  void bind(Value source, const void* elements, std::size_t count, DType dtype);
   const Plan::Output& output(Value value) const;
 
   std::shared_ptr<const Plan> plan_;

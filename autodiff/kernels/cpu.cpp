@@ -1,0 +1,72 @@
+#include "autodiff/kernels/cpu.h"
+
+#include <fstream>
+#include <string_view>
+
+#include "autodiff/tensor/error.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/utsname.h>
+#endif
+
+namespace autodiff::kernels {
+namespace {
+
+// The value of the first line of /proc/cpuinfo that starts with `key`, "" without one.
+std::string cpuinfo(std::string_view key) {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    const auto colon = line.find(':');
+    if (colon == line.npos || line.compare(0, key.size(), key) != 0) continue;
+    const auto value = line.find_first_not_of(" \t", colon + 1);
+    return value == line.npos ? "" : line.substr(value);
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string cpu_name() {
+  for (const char* key : {"model name", "Model", "Hardware", "cpu"}) {
+    if (std::string name = cpuinfo(key); !name.empty()) return name;
+  }
+#if defined(__unix__) || defined(__APPLE__)
+  utsname system;
+  if (uname(&system) == 0) return system.machine;
+#endif
+  return "unknown";
+}
+
+std::string cpu_features() {
+  std::string out;
+  const auto add = [&](bool has, const char* name) {
+    if (!has) return;
+    if (!out.empty()) out += ' ';
+    out += name;
+  };
+#if defined(__x86_64__) || defined(__i386__)
+  add(__builtin_cpu_supports("sse4.2"), "SSE4.2");
+  add(__builtin_cpu_supports("avx"), "AVX");
+  add(__builtin_cpu_supports("avx2"), "AVX2");
+  add(__builtin_cpu_supports("fma"), "FMA");
+  add(__builtin_cpu_supports("avx512f"), "AVX-512");
+#elif defined(__aarch64__)
+  add(true, "NEON");
+#endif
+  add(out.empty(), "none known");
+  return out;
+}
+
+#if !EV3_HAVE_HIGHWAY
+std::string simd_target() { return "none"; }
+std::vector<std::string> simd_targets() { return {}; }
+std::vector<std::string> compiled_simd_targets() { return {}; }
+void force_simd_target(const std::string& name) {
+  if (name != "best") fail("simd target: built without Highway, there is no '", name, "'");
+}
+#endif
+#if !EV3_HAVE_BLAS
+BlasInfo blas_info() { return {.core = "none", .config = "built without BLAS", .warning = ""}; }
+#endif
+
+}  // namespace autodiff::kernels

@@ -1,0 +1,34 @@
+// What the CPU offers and what was chosen for it: for logs, for `ev3 doctor`, and for tests.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace autodiff::kernels {
+
+/// "AMD EPYC 9B14", from the operating system; the architecture where it does not say.
+std::string cpu_name();
+/// The vector extensions that matter here, "SSE4.2 AVX2 FMA AVX-512"; "none known" elsewhere.
+std::string cpu_features();
+
+/// The instruction set of the simd row: "AVX3" is Highway's name for AVX-512; "none" where the row is absent.
+std::string simd_target();
+/// All that were compiled and that this CPU can run, best first; empty where the row is absent.
+std::vector<std::string> simd_targets();
+/// All that were compiled, also those which this CPU lacks.
+std::vector<std::string> compiled_simd_targets();
+/// Rewrites the simd row for one of simd_targets(), or for the best one ("best"). For tests, with no program
+/// running; programs that are compiled already keep their kernels. Throws Error for any other name.
+void force_simd_target(const std::string& name);
+
+/// The BLAS that is linked, and whether it can be trusted with this CPU.
+struct BlasInfo {
+  std::string core;    ///< the CPU for which it chose its kernels, "Cooperlake"; "none" without BLAS
+  std::string config;  ///< version and build options
+  int threads = 0;     ///< that it may use: always 1
+  bool older_than_cpu = false;
+  std::string warning;  ///< "" or what is wrong and what to do about it
+};
+BlasInfo blas_info();
+
+}  // namespace autodiff::kernels

@@ -1,0 +1,187 @@
+// Matrix product in registers: a tile of R rows and C vectors of c stays in registers while p runs over k.
+//
+// Every element of c is one chain of (fused) multiply-adds over p = 0, 1, 2, ..., whatever the shape, the tile
+// and the width of the vectors: the same bits for a row alone and in a batch, and on every CPU with fused
+// multiply-add. Without it (SSE4) they are the bits of the portable kernel.
+#include <algorithm>
+
+#include "autodiff/kernels/simd/simd.h"
+#include "autodiff/kernels/simd/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "autodiff/kernels/simd/matmul.cpp"
+#include <hwy/foreach_target.h>
+
+#include "autodiff/kernels/simd/vector_inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace autodiff::kernels::simd::HWY_NAMESPACE {
+#if EV3_HAVE_VECTORS
+namespace {
+
+// Element (i, j) is data[i * row + j * column]; one of the two steps is 1.
+struct Matrix {
+  const float* data;
+  std::size_t row, column;
+
+  const float* at(std::size_t i, std::size_t j) const { return data + i * row + j * column; }
+  Matrix transposed() const { return {data, column, row}; }
+};
+
+#if (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3) || HWY_ARCH_ARM_A64
+constexpr int tile_rows = 8;  // 32 registers: 8 x 3 sums
+#else
+constexpr int tile_rows = 4;  // 16 registers: 4 x 3 sums
+#endif
+constexpr int tile_vectors = 3;
+constexpr std::size_t block_k = 256, block_n = 96;  // of b: 96 KiB, for the second-level cache
+
+// c [R, width] (+)= a [R, k] b [k, width]; C vectors hold a row. b is readable up to whole vectors.
+template <int R, int C, class D>
+HWY_INLINE void tile(D d, std::size_t k, const Matrix& a, const float* b, std::size_t b_row, float* c,
+                     std::size_t c_row, std::size_t width, bool add) {
+  constexpr std::size_t N = lanes<D>;
+  constexpr std::size_t rows = R, vectors = C;
+  const std::size_t last = width - (vectors - 1) * N;  // columns in the last vector
+  hn::Vec<D> sum[rows][vectors];
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < vectors; ++j) {
+      const float* from = c + i * c_row + j * N;
+      sum[i][j] = !add                              ? hn::Zero(d)
+                  : j + 1 < vectors || last == N ? hn::LoadU(d, from)
+                                                    : load_first(d, from, last);
+    }
+  }
+  const float* factors = a.data;
+  for (std::size_t p = 0; p < k; ++p, b += b_row, factors += a.column) {
+    hn::Vec<D> row[vectors];
+    for (std::size_t j = 0; j < vectors; ++j) row[j] = hn::LoadU(d, b + j * N);
+    for (std::size_t i = 0; i < rows; ++i) {
+      const auto factor = hn::Set(d, factors[i * a.row]);
+      for (std::size_t j = 0; j < vectors; ++j) sum[i][j] = hn::MulAdd(factor, row[j], sum[i][j]);
+    }
+  }
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < vectors; ++j) {
+      float* to = c + i * c_row + j * N;
+      if (j + 1 < vectors || last == N) {
+        hn::StoreU(sum[i][j], d, to);
+      } else {
+        store_first(sum[i][j], d, to, last);
+      }
+    }
+  }
+}
+
+// c [m, width] (+)= a [m, k] b [k, width], R rows at a time, then R / 2, ...
+template <int R, int C, class D>
+void strip(D d, std::size_t m, std::size_t k, Matrix a, const float* b, std::size_t b_row, float* c,
+           std::size_t c_row, std::size_t width, bool add) {
+  for (; m >= R; m -= R) {
+    tile<R, C>(d, k, a, b, b_row, c, c_row, width, add);
+    a.data += R * a.row;
+    c += R * c_row;
+  }
+  if constexpr (R > 1) {
+    if (m > 0) strip<R / 2, C>(d, m, k, a, b, b_row, c, c_row, width, add);
+  }
+}
+
+// to [k, whole vectors of D] = b [k, width], the rest 0.
+template <class D>
+void pack(D d, std::size_t k, std::size_t width, const Matrix& b, float* to, std::size_t to_row) {
+  if (b.column == 1) {
+    for (std::size_t p = 0; p < k; ++p) {
+      for (std::size_t j = 0; j < width; j += lanes<D>) {
+        const float* from = b.at(p, j);
+        const bool whole = j + lanes<D> <= width;
+        hn::StoreU(whole ? hn::LoadU(d, from) : load_first(d, from, width - j), d, to + p * to_row + j);
+      }
+    }
+  } else {
+    for (std::size_t p = 0; width < to_row && p < k; ++p) std::fill(to + p * to_row + width, to + (p + 1) * to_row, 0.0f);
+    transpose(width, k, b.data, b.column, to, to_row);
+  }
+}
+
+// c [m, n] = a [m, k] b [k, n]
+template <class D>
+void product(D d, std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b, float* c,
+             std::size_t c_row) {
+  constexpr std::size_t N = lanes<D>;
+  HWY_ALIGN float packed[block_k * block_n];
+  // Rows of b that are few, or used only a few times, are read where they are.
+  const bool in_place = b.column == 1 && (m < 2 * tile_rows || n * k <= 8192);
+  for (std::size_t p = 0; p < k; p += block_k) {
+    const std::size_t depth = std::min(block_k, k - p);
+    float* to = packed;
+    for (std::size_t j = 0; j < n;) {
+      const std::size_t left = (n - j + N - 1) / N;  // vectors
+      const std::size_t vectors = left == 4 ? 2 : std::min<std::size_t>(left, tile_vectors);
+      const std::size_t width = std::min(vectors * N, n - j);
+      const float* panel = b.at(p, j);
+      std::size_t panel_row = b.row;
+      if (!in_place || width < vectors * N) {
+        panel_row = vectors * N;
+        pack(d, depth, width, {panel, b.row, b.column}, to, panel_row);
+        panel = to;
+      }
+      const Matrix rows{a.at(0, p), a.row, a.column};
+      if (vectors == 1) {
+        strip<tile_rows, 1>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
+      } else if (vectors == 2) {
+        strip<tile_rows, 2>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
+      } else {
+        strip<tile_rows, 3>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
+      }
+      j += width;
+    }
+  }
+}
+
+// With vectors no wider than the rows of c need.
+void product(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b, float* c,
+             std::size_t c_row) {
+  if (n <= 4) return product(Quad(), m, n, k, a, b, c, c_row);
+  if (n <= 8) return product(hn::CappedTag<float, 8>(), m, n, k, a, b, c, c_row);
+  product(Full(), m, n, k, a, b, c, c_row);
+}
+
+void matmul(const MatmulDims& dims, const float* a_data, const float* b_data, float* c) {
+  const auto m = static_cast<std::size_t>(dims.m), n = static_cast<std::size_t>(dims.n);
+  const auto k = static_cast<std::size_t>(dims.k);
+  if (k == 0) return static_cast<void>(std::fill(c, c + m * n, 0.0f));
+  const Matrix a{a_data, dims.transpose_a ? 1 : k, dims.transpose_a ? m : 1};
+  const Matrix b{b_data, dims.transpose_b ? 1 : n, dims.transpose_b ? k : 1};
+  constexpr std::size_t narrow = 4, block_m = 128;
+  if (n > narrow || m <= n) return product(m, n, k, a, b, c, n);
+  // Rows too short for vectors: c^T [n, m] = b^T a^T, a block of columns at a time.
+  HWY_ALIGN float block[narrow * block_m];
+  for (std::size_t i = 0; i < m; i += block_m) {
+    const std::size_t width = std::min(block_m, m - i);
+    const Matrix columns{a.at(i, 0), a.column, a.row};
+    product(n, width, k, b.transposed(), columns, block, width);
+    transpose(n, width, block, width, c + i * n, n);
+  }
+}
+
+}  // namespace
+#endif
+
+void add_matmul([[maybe_unused]] Backend& row) {
+#if EV3_HAVE_VECTORS
+  row.matmul = {matmul};
+#endif
+}
+
+}  // namespace autodiff::kernels::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace autodiff::kernels::simd {
+
+HWY_EXPORT(add_matmul);
+void add_matmul(Backend& row) { HWY_DYNAMIC_DISPATCH(add_matmul)(row); }
+
+}  // namespace autodiff::kernels::simd
+#endif

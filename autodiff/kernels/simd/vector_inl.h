@@ -1,0 +1,163 @@
+// What the vector kernels share, compiled once per instruction set: loads and stores of the first lanes only,
+// sums in double, and transposition. Nothing outside an array is ever read or written.
+
+#if defined(EV3_KERNELS_SIMD_VECTOR_INL_H) == defined(HWY_TARGET_TOGGLE)  // Highway's include guard
+#ifdef EV3_KERNELS_SIMD_VECTOR_INL_H
+#undef EV3_KERNELS_SIMD_VECTOR_INL_H
+#else
+#define EV3_KERNELS_SIMD_VECTOR_INL_H
+#endif
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <hwy/highway.h>
+
+// Without vectors (the fallback of x86, GCC 12) or without double there is nothing to win: no entries.
+#undef EV3_HAVE_VECTORS
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128 || !HWY_HAVE_FLOAT64
+#define EV3_HAVE_VECTORS 0
+#else
+#define EV3_HAVE_VECTORS 1
+#endif
+
+#if EV3_HAVE_VECTORS
+HWY_BEFORE_NAMESPACE();
+namespace autodiff::kernels::simd::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using Full = hn::ScalableTag<float>;
+using Quad = hn::CappedTag<float, 4>;
+using Ints = hn::RebindToSigned<Full>;
+using Vector = hn::Vec<Full>;
+
+template <class D>
+constexpr std::size_t lanes = hn::MaxLanes(D());
+
+/// Lanes 0 .. count-1 from x, the others 0.
+template <class D>
+HWY_INLINE hn::Vec<D> load_first(D d, const hn::TFromD<D>* x, std::size_t count) {
+#if HWY_MEM_OPS_MIGHT_FAULT  // no masked loads
+  HWY_ALIGN hn::TFromD<D> copy[lanes<D>] = {};
+  for (std::size_t i = 0; i < lanes<D> && i < count; ++i) copy[i] = x[i];
+  return hn::Load(d, copy);
+#else
+  return hn::MaskedLoad(hn::FirstN(d, count), d, x);
+#endif
+}
+
+/// Writes lanes 0 .. count-1 to y.
+template <class D>
+HWY_INLINE void store_first(hn::Vec<D> v, D d, float* y, std::size_t count) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  hn::BlendedStore(v, hn::FirstN(d, count), d, y);
+#else  // the masked stores of AVX2 are slow on some CPUs
+  HWY_ALIGN float copy[lanes<D>];
+  hn::Store(v, d, copy);
+  const float* from = copy;
+  for (std::size_t part = lanes<D> / 2; part > 0; part /= 2) {
+    if (count & part) {
+      std::memcpy(y, from, part * sizeof(float));
+      y += part;
+      from += part;
+    }
+  }
+#endif
+}
+
+/// Calls body(i, load, store) for the elements i, i + N, ... < n; load(x) and store(v, y) move the vector at
+/// x + i and y + i, or as much of it as there is.
+template <class Body>
+HWY_INLINE void for_each_vector(std::size_t n, Body body) {
+  const Full d;
+  std::size_t i = 0;
+  for (; i + lanes<Full> <= n; i += lanes<Full>) {
+    body([&](const float* x) HWY_ATTR { return hn::LoadU(d, x + i); },
+         [&](Vector v, float* y) HWY_ATTR { hn::StoreU(v, d, y + i); });
+  }
+  if (i < n) {
+    body([&](const float* x) HWY_ATTR { return load_first(d, x + i, n - i); },
+         [&](Vector v, float* y) HWY_ATTR { store_first(v, d, y + i, n - i); });
+  }
+}
+
+/// One double for every float lane. (Constructors are written out here and elsewhere because implicit ones are
+/// not compiled for the instruction set.)
+struct DoubleVector {
+  using D = hn::RepartitionToWide<Full>;
+  hn::Vec<D> low, high;
+
+  HWY_INLINE DoubleVector() : low(hn::Zero(D())), high(low) {}
+  HWY_INLINE void add(Vector v) {
+    const hn::Half<Full> half;
+    low = hn::Add(low, hn::PromoteTo(D(), hn::LowerHalf(half, v)));
+    high = hn::Add(high, hn::PromoteTo(D(), hn::UpperHalf(half, v)));
+  }
+  HWY_INLINE void add(const DoubleVector& other) {
+    low = hn::Add(low, other.low);
+    high = hn::Add(high, other.high);
+  }
+  HWY_INLINE void store(double* to) const {
+    hn::StoreU(low, D(), to);
+    hn::StoreU(high, D(), to + lanes<D>);
+  }
+  /// Each lane minus `x`, rounded to float.
+  HWY_INLINE Vector minus(double x) const {
+    const hn::Half<Full> half;
+    const auto s = hn::Set(D(), x);
+    return hn::Combine(Full(), hn::DemoteTo(half, hn::Sub(high, s)), hn::DemoteTo(half, hn::Sub(low, s)));
+  }
+  /// The sum of all lanes.
+  HWY_INLINE double sum() const { return hn::GetLane(hn::SumOfLanes(D(), hn::Add(low, high))); }
+};
+
+/// y[c * y_stride + r] = x[r * x_stride + c] for r < rows, c < cols.
+HWY_INLINE void transpose(std::size_t rows, std::size_t cols, const float* x, std::size_t x_stride, float* y,
+                          std::size_t y_stride) {
+  const Quad d;
+  std::size_t r = 0, c = 0;
+  if (cols == 2 && x_stride == 2) {
+    for (; r + 4 <= rows; r += 4) {
+      hn::Vec<Quad> even, odd;
+      hn::LoadInterleaved2(d, x + r * 2, even, odd);
+      hn::StoreU(even, d, y + r);
+      hn::StoreU(odd, d, y + y_stride + r);
+    }
+  } else if (rows == 2 && y_stride == 2) {
+    for (; c + 4 <= cols; c += 4) {
+      hn::StoreInterleaved2(hn::LoadU(d, x + c), hn::LoadU(d, x + x_stride + c), d, y + c * 2);
+    }
+    for (; c < cols; ++c) {
+      y[c * 2] = x[c];
+      y[c * 2 + 1] = x[x_stride + c];
+    }
+    return;
+  } else {
+    for (; r + 4 <= rows; r += 4) {
+      const float* from = x + r * x_stride;
+      for (c = 0; c + 4 <= cols; c += 4) {  // 4 x 4 in registers
+        const auto r0 = hn::LoadU(d, from + c), r1 = hn::LoadU(d, from + x_stride + c);
+        const auto r2 = hn::LoadU(d, from + 2 * x_stride + c), r3 = hn::LoadU(d, from + 3 * x_stride + c);
+        const auto low02 = hn::InterleaveLower(d, r0, r2), low13 = hn::InterleaveLower(d, r1, r3);
+        const auto high02 = hn::InterleaveUpper(d, r0, r2), high13 = hn::InterleaveUpper(d, r1, r3);
+        float* to = y + c * y_stride + r;
+        hn::StoreU(hn::InterleaveLower(d, low02, low13), d, to);
+        hn::StoreU(hn::InterleaveUpper(d, low02, low13), d, to + y_stride);
+        hn::StoreU(hn::InterleaveLower(d, high02, high13), d, to + 2 * y_stride);
+        hn::StoreU(hn::InterleaveUpper(d, high02, high13), d, to + 3 * y_stride);
+      }
+      for (; c < cols; ++c) {
+        for (std::size_t k = 0; k < 4; ++k) y[c * y_stride + r + k] = from[k * x_stride + c];
+      }
+    }
+  }
+  for (; r < rows; ++r) {
+    for (c = 0; c < cols; ++c) y[c * y_stride + r] = x[r * x_stride + c];
+  }
+}
+
+}  // namespace autodiff::kernels::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif  // EV3_HAVE_VECTORS
+#endif  // include guard

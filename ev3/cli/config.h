@@ -1,0 +1,82 @@
+// An experiment as data: what `ev3 run` does, read from TOML and written back.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "datasets/csv.h"
+#include "ev3/evolution.h"
+
+namespace ev3::cli {
+
+/// Which defaults the options take: `reference` is ev3::reference_profile.
+enum class Profile { standard, reference };
+
+enum class DataKind { digits, gaussian, moons, spirals, exclusive_or, mnist, file };
+
+/// [data]: where the samples come from. Which fields matter depends on `name`.
+struct DataConfig {
+  DataKind name = DataKind::digits;
+  std::string path = {};       ///< mnist: folder of the four files; file: .csv, .csv.gz or .npz
+  std::string test_path = {};  ///< file: a second file with the test set
+  std::string label = "-1";    ///< file: column of the class
+  datasets::Header header = datasets::Header::automatic;
+  std::string separator = ",";
+  int samples = 10000, features = 2, labels = 2;  ///< synthetic tasks
+  double noise = 0.05;
+  std::int64_t seed = 0;
+  int batch = 32;
+};
+
+/// [pools]: which fraction of the samples each phase gets. No sample is in two pools; `shared`: all three
+/// phases draw from the explore pool, as the reference does. test = 0: the data brings its own test set.
+struct PoolsConfig {
+  bool shared = false;
+  double explore = 0.48, assess = 0.16, adapt = 0.16, test = 0.2;
+  bool stratified = true;
+};
+
+/// [model]: inputs and classes are those of the data.
+struct ModelConfig {
+  std::string family = "mlp";
+  std::vector<int> hidden = {32};
+};
+
+struct Experiment {
+  std::int64_t seed = 1;
+  int rounds = 30;
+  Profile profile = Profile::standard;
+  int history_limit = 5;
+  DataConfig data;
+  PoolsConfig pools;
+  ModelConfig model;
+  std::vector<nn::Loss> losses = {nn::CrossEntropy{}};
+  std::vector<nn::Optimizer> optimizers = {nn::AdamW{}};
+  ExploreOptions explore;
+  AssessOptions assess;
+  AdaptOptions adapt;
+  bool consume_check_batches = false;
+};
+
+/// EV3 on the embedded digits: the text of configs/digits.toml.
+extern const char* const digits_toml;
+
+/// The experiment that `text` and then the overrides ("explore.trajectory_length=50", lists by index:
+/// "optimizer.0.learning_rate=0.01") describe. Values of overrides are TOML, anything else is taken as text.
+/// Throws Error "WHERE:line:column: ..." for what is no TOML, unknown keys (with the nearest known one), wrong
+/// types, values out of range and contradictions.
+Experiment parse_experiment(std::string_view text, const std::string& where,
+                            const std::vector<std::string>& overrides = {});
+/// The same from a file.
+Experiment read_experiment(const std::filesystem::path& path, const std::vector<std::string>& overrides = {});
+
+/// The complete experiment as TOML; parse_experiment gives the same one again.
+std::string to_toml(const Experiment& experiment);
+
+/// Tells experiments apart whose results may differ: a hash of to_toml without `rounds` and paths.
+std::uint64_t identity(const Experiment& experiment);
+
+}  // namespace ev3::cli

@@ -1,0 +1,93 @@
+#include "ev3/cli/config_check.h"
+
+#include "ev3/cli/config_toml.h"
+
+namespace ev3::cli {
+namespace {
+
+// Refuses at the value of `key`, or at the last section before it that is there.
+class At {
+ public:
+  explicit At(const toml::table& root) : root_(root) {}
+  template <class... Parts>
+  [[noreturn]] void operator()(const std::string& key, const Parts&... parts) const {
+    const toml::node* node = &root_;
+    if (const auto section = root_[key.substr(0, key.find('.'))]) node = section.node();
+    if (const auto value = root_.at_path(key)) node = value.node();
+    refuse(node->source(), key, ": ", parts...);
+  }
+
+ private:
+  const toml::table& root_;
+};
+
+void check_data(const Experiment& e, const At& at) {
+  const DataConfig& d = e.data;
+  if (d.name == DataKind::gaussian && d.labels > 2 && d.features != 2) {
+    at("data.labels", "want 2 labels, or 2 features, got ", d.labels, " labels and ", d.features, " features");
+  }
+  if (d.separator.size() != 1) at("data.separator", "want one character, got ", toml_string(d.separator));
+  if ((d.name == DataKind::mnist || d.name == DataKind::file) && d.path.empty()) {
+    at("data.path", "want a folder or file, got \"\"");
+  }
+}
+
+void check_pools(const Experiment& e, const At& at) {
+  const PoolsConfig& p = e.pools;
+  const auto want_some = [&](const char* key, double fraction) {
+    if (fraction == 0) at(key, "want a fraction above 0: without samples this pool is of no use");
+  };
+  want_some("pools.explore", p.explore);
+  if (!p.shared) {
+    want_some("pools.assess", p.assess);
+    want_some("pools.adapt", p.adapt);
+  }
+  const double sum = p.explore + p.test + (p.shared ? 0 : p.assess + p.adapt);
+  if (sum > 1 + 1e-9) at("pools.explore", "want fractions that sum up to at most 1, got ", sum);
+
+  const bool own_test = e.data.name == DataKind::mnist || !e.data.test_path.empty();
+  if (own_test && p.test > 0) {
+    at("pools.test", "want 0, as the data have a test set of their own, got ", p.test);
+  }
+  if (!own_test && p.test == 0) {
+    at("pools.test", "want a fraction above 0, as the data have no test set of their own");
+  }
+}
+
+void check_adapt(const Experiment& e, const At& at) {
+  const AdaptOptions& a = e.adapt;
+  if (a.growth && !a.rounds_before_growth) {
+    at("adapt.growth", "without adapt.rounds_before_growth the network never grows: give both or none");
+  }
+  if (!a.rounds_before_growth) return;
+  if (!a.growth && !a.restart_without_growth) {
+    at("adapt.rounds_before_growth", "without adapt.growth there is no way to grow: give both or none");
+  }
+  if (e.history_limit >= 0 && e.history_limit < std::max(1, *a.rounds_before_growth)) {
+    at("history_limit", "a history of ", e.history_limit, " rounds is too short for adapt.rounds_before_growth = ",
+       *a.rounds_before_growth, ": the network would never grow; want at least ",
+       std::max(1, *a.rounds_before_growth), ", or -1 for all");
+  }
+  if (a.growth && e.model.hidden.empty()) {
+    at("adapt.growth", "model.hidden = [] has no hidden layer that could grow");
+  }
+}
+
+}  // namespace
+
+void check(const Experiment& e, const toml::table& root) {
+  const At at(root);
+  check_data(e, at);
+  check_pools(e, at);
+  if (e.model.family != "mlp") at("model.family", "want \"mlp\", got ", toml_string(e.model.family));
+  if (e.losses.empty()) at("loss", "want at least one loss, got none");
+  if (e.optimizers.empty()) at("optimizer", "want at least one optimizer, got none");
+  for (const nn::Loss& loss : e.losses) {
+    if (nn::wants_logits(loss)) {
+      at("loss", "distillation wants the logits of a teacher, but the data have classes: want \"cross_entropy\"");
+    }
+  }
+  check_adapt(e, at);
+}
+
+}  // namespace ev3::cli

@@ -1,0 +1,230 @@
+// Every key of a config, declared once: fields(visit, x) calls visit(key, member, range) for each member of x.
+// Reading, writing and error messages all follow from it.
+#pragma once
+
+#include <array>
+#include <limits>
+
+#include "ev3/cli/config.h"
+
+namespace ev3::cli {
+
+/// What a number (or every number of a list) may be, and whether the key may be absent.
+struct Range {
+  double least = -std::numeric_limits<double>::infinity(), most = std::numeric_limits<double>::infinity();
+  bool above_least = false, below_most = false;  ///< the ends are excluded
+  bool required = false;
+};
+inline constexpr Range any{};
+inline constexpr Range above_zero{.least = 0, .above_least = true};
+inline constexpr Range share{.least = 0, .most = 1};                          // 0 <= x <= 1
+inline constexpr Range decay_rate{.least = 0, .most = 1, .below_most = true};  // 0 <= x < 1
+constexpr Range at_least(double least) { return {.least = least}; }
+constexpr Range required(Range range = {}) {
+  range.required = true;
+  return range;
+}
+
+/// What the alternatives of an enum or a variant are called, in their order.
+template <class T>
+struct Names;
+template <>
+struct Names<Profile> {
+  static constexpr std::array list{"standard", "reference"};
+};
+template <>
+struct Names<DataKind> {
+  static constexpr std::array list{"digits", "gaussian", "moons", "spirals", "xor", "mnist", "file"};
+};
+template <>
+struct Names<datasets::Header> {
+  static constexpr std::array list{"automatic", "yes", "no"};
+};
+template <>
+struct Names<WeightDecayFrom> {
+  static constexpr std::array list{"moving", "start"};
+};
+template <>
+struct Names<AdaptRule> {
+  static constexpr std::array list{"significance", "always_accept"};
+};
+template <>
+struct Names<nn::Loss> {
+  static constexpr std::array list{"cross_entropy", "distillation"};
+};
+template <>
+struct Names<nn::Optimizer> {
+  static constexpr std::array list{"sgd", "adam", "adamw", "rmsprop"};
+};
+template <>
+struct Names<nn::Schedule::Form> {
+  static constexpr std::array list{"constant", "step", "cosine", "warmup", "sequence"};
+};
+template <>
+struct Names<Growth> {
+  static constexpr std::array list{"widen", "deepen", "expand"};
+};
+
+template <class Visit>
+void fields(Visit& visit, DataConfig& d) {
+  visit("name", d.name);
+  visit.among_keys_of("name", d.name);
+  const bool plane =
+      d.name == DataKind::moons || d.name == DataKind::spirals || d.name == DataKind::exclusive_or;
+  if (d.name == DataKind::gaussian || plane) {
+    visit("samples", d.samples, at_least(2));
+    visit("seed", d.seed, at_least(0));
+  }
+  if (d.name == DataKind::gaussian) {
+    visit("features", d.features, at_least(1));
+    visit("labels", d.labels, at_least(2));
+  }
+  if (plane) visit("noise", d.noise, at_least(0));
+  if (d.name == DataKind::mnist || d.name == DataKind::file) visit("path", d.path, required());
+  if (d.name == DataKind::file) {
+    visit("test_path", d.test_path);
+    visit("label", d.label);
+    visit("header", d.header);
+    visit("separator", d.separator);
+  }
+  visit("batch", d.batch, at_least(1));
+}
+
+template <class Visit>
+void fields(Visit& visit, PoolsConfig& p) {
+  visit("shared", p.shared);
+  visit("explore", p.explore, share);
+  if (!p.shared) {
+    visit("assess", p.assess, share);
+    visit("adapt", p.adapt, share);
+  }
+  visit("test", p.test, share);
+  visit("stratified", p.stratified);
+}
+
+template <class Visit>
+void fields(Visit& visit, ModelConfig& m) {
+  visit("family", m.family);
+  visit("hidden", m.hidden, at_least(1));
+}
+
+template <class Visit>
+void fields(Visit& visit, nn::CrossEntropy& loss) {
+  visit("multipliers", loss.multipliers, above_zero);
+}
+template <class Visit>
+void fields(Visit& visit, nn::Distillation& loss) {
+  visit("temperature", loss.temperature, above_zero);
+}
+
+template <class Visit>
+void fields(Visit& visit, nn::Constant& s) {
+  visit("value", s.value, required(at_least(0)));
+}
+template <class Visit>
+void fields(Visit& visit, nn::StepDecay& s) {
+  visit("initial", s.initial, required(at_least(0)));
+  visit("factor", s.factor, required(at_least(0)));
+  visit("every", s.every, required(at_least(1)));
+}
+template <class Visit>
+void fields(Visit& visit, nn::Cosine& s) {
+  visit("initial", s.initial, required(at_least(0)));
+  visit("steps", s.steps, required(at_least(1)));
+  visit("final", s.final, at_least(0));
+}
+template <class Visit>
+void fields(Visit& visit, nn::Warmup& s) {
+  visit("steps", s.steps, required(at_least(1)));
+  if (s.then.empty()) s.then.emplace_back();
+  visit("then", s.then.front(), required(at_least(0)));
+}
+template <class Visit>
+void fields(Visit& visit, nn::Sequence& s) {
+  visit("parts", s.parts, required(at_least(0)));
+  visit("steps", s.steps, required(at_least(1)));
+}
+
+template <class Visit>
+void fields(Visit& visit, nn::Sgd& o) {
+  visit("learning_rate", o.learning_rate, at_least(0));
+  visit("momentum", o.momentum, decay_rate);
+  visit("nesterov", o.nesterov);
+}
+template <class Visit>
+void fields(Visit& visit, nn::Adam& o) {
+  visit("learning_rate", o.learning_rate, at_least(0));
+  visit("b1", o.b1, decay_rate);
+  visit("b2", o.b2, decay_rate);
+  visit("epsilon", o.epsilon, above_zero);
+}
+template <class Visit>
+void fields(Visit& visit, nn::AdamW& o) {
+  visit("learning_rate", o.learning_rate, at_least(0));
+  visit("b1", o.b1, decay_rate);
+  visit("b2", o.b2, decay_rate);
+  visit("epsilon", o.epsilon, above_zero);
+  visit("weight_decay", o.weight_decay, at_least(0));
+}
+template <class Visit>
+void fields(Visit& visit, nn::RmsProp& o) {
+  visit("learning_rate", o.learning_rate, at_least(0));
+  visit("decay", o.decay, decay_rate);
+  visit("epsilon", o.epsilon, above_zero);
+  visit("momentum", o.momentum, decay_rate);
+}
+
+template <class Visit>
+void fields(Visit& visit, Widen& g) {
+  visit("factor", g.factor, at_least(1));
+}
+template <class Visit>
+void fields(Visit& visit, Deepen& g) {
+  visit("layer", g.layer, at_least(1));
+}
+template <class Visit>
+void fields(Visit& visit, Expand& g) {
+  visit("factor", g.factor, at_least(1));
+}
+
+template <class Visit>
+void fields(Visit& visit, ExploreOptions& e) {
+  visit("trajectory_length", e.trajectory_length, at_least(1));
+  visit("trajectory_factor", e.trajectory_factor, above_zero);
+  visit("weight_decay_from", e.weight_decay_from);
+  visit("clip_norm", e.clip_norm, above_zero);
+}
+template <class Visit>
+void fields(Visit& visit, AssessOptions& a) {
+  visit("batches", a.batches, at_least(1));
+  visit("alpha", a.alpha, at_least(0));
+}
+template <class Visit>
+void fields(Visit& visit, AdaptOptions& a) {
+  visit("rule", a.rule);
+  visit("batches", a.batches, at_least(1));
+  visit("alpha", a.alpha, at_least(0));
+  visit("rounds_before_growth", a.rounds_before_growth, at_least(0));
+  visit("growth", a.growth);
+  visit("restart_without_growth", a.restart_without_growth);
+}
+
+/// Numbers and words come first, sections after them, as TOML wants it.
+template <class Visit>
+void fields(Visit& visit, Experiment& e) {
+  visit("seed", e.seed, at_least(0));
+  visit("rounds", e.rounds, at_least(1));
+  visit("profile", e.profile);
+  visit("history_limit", e.history_limit, at_least(-1));
+  visit("consume_check_batches", e.consume_check_batches);
+  visit("data", e.data);
+  visit("pools", e.pools);
+  visit("model", e.model);
+  visit("loss", e.losses);
+  visit("optimizer", e.optimizers);
+  visit("explore", e.explore);
+  visit("assess", e.assess);
+  visit("adapt", e.adapt);
+}
+
+}  // namespace ev3::cli

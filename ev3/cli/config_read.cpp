@@ -1,0 +1,117 @@
+#include "ev3/cli/config_read.h"
+
+#include "autodiff/tensor/file.h"
+#include "ev3/cli/config_check.h"
+
+namespace ev3::cli {
+namespace {
+
+using autodiff::text;
+
+// A number of any width; the range of the type is one of its limits.
+template <class T>
+void read_whole(const Place& place, T& out, const Range& range) {
+  const auto value = place.node.is_integer() ? place.node.value<std::int64_t>() : std::nullopt;
+  Range limits = range;
+  if (std::is_same_v<T, int> && !std::isfinite(limits.most) && value && !std::in_range<T>(*value)) {
+    limits.most = std::numeric_limits<int>::max();
+  }
+  if (!value || !inside(limits, static_cast<double>(*value))) place.want("a whole number", words(limits));
+  out = static_cast<T>(*value);
+}
+
+template <class T>
+void read_real(const Place& place, T& out, const Range& range) {
+  const auto value = place.node.is_number() ? place.node.value<double>() : std::nullopt;
+  if (!value || !inside(range, *value) || !std::isfinite(static_cast<T>(*value))) {
+    place.want("a number", words(range));
+  }
+  out = static_cast<T>(*value);
+}
+
+}  // namespace
+
+std::string words(const Range& range) {
+  std::string out;
+  if (std::isfinite(range.least)) out += text(range.above_least ? " above " : " of at least ", range.least);
+  if (std::isfinite(range.most)) {
+    out += text(out.empty() ? " " : " and ", range.below_most ? "below " : "at most ");
+    out += std::abs(range.most) < 1e6 ? text(range.most) : std::to_string(static_cast<std::int64_t>(range.most));
+  }
+  return out;
+}
+
+bool inside(const Range& range, double x) {
+  return std::isfinite(x) && (range.above_least ? x > range.least : x >= range.least) &&
+         (range.below_most ? x < range.most : x <= range.most);
+}
+
+void Reader::finish() const {
+  const std::string prefix = place_.key.empty() ? "" : place_.key + '.';
+  for (const auto& [key, value] : *place_.node.as_table()) {
+    const std::string name(key.str());
+    if (std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
+    const toml::source_region& place = key.source().begin.line ? key.source() : value.source();
+    refuse(place, "unknown key ", autodiff::in_quotes(prefix + name), context_.empty() ? "" : " (a key" + context_ + " is wanted)",
+           ": did you mean '", autodiff::nearest(name, known_), "'?");
+  }
+  if (!missing_.empty()) {
+    refuse(place_.node.source(), "the key '", prefix, missing_, "' is missing", context_.empty() ? "" : ", a key" + context_);
+  }
+}
+
+void read(const Place& place, bool& out, const Range&) {
+  if (!place.node.is_boolean()) place.want("true or false");
+  out = *place.node.value<bool>();
+}
+
+void read(const Place& place, std::string& out, const Range&) {
+  if (!place.node.is_string()) place.want("text in quotes");
+  out = *place.node.value<std::string>();
+}
+
+void read(const Place& place, std::int64_t& out, const Range& range) { read_whole(place, out, range); }
+void read(const Place& place, int& out, const Range& range) { read_whole(place, out, range); }
+void read(const Place& place, double& out, const Range& range) { read_real(place, out, range); }
+void read(const Place& place, float& out, const Range& range) { read_real(place, out, range); }
+
+void read(const Place& place, nn::Schedule& out, const Range& range) {
+  if (place.node.is_number()) {
+    double value = 0;
+    read(place, value, range);
+    out = value;
+    return;
+  }
+  if (!place.node.is_table()) place.want("a number", words(range), " or a table such as {kind = \"cosine\", initial = 0.1, steps = 1000}");
+  nn::Schedule::Form form;
+  read(place, form, range);
+  out = std::visit([](const auto& f) { return nn::Schedule(f); }, form);
+}
+
+Experiment parse_experiment(std::string_view content, const std::string& where,
+                            const std::vector<std::string>& overrides) {
+  toml::table root = parse_toml(content, where);
+  for (const std::string& assignment : overrides) override_value(root, assignment);
+  Experiment experiment;
+  if (const toml::node* profile = root.get("profile")) {
+    read({*profile, "profile"}, experiment.profile, any);
+    if (experiment.profile == Profile::reference) {
+      const Settings defaults = reference_profile({});
+      experiment.explore = defaults.explore;
+      experiment.adapt = defaults.adapt;
+      experiment.consume_check_batches = defaults.consume_check_batches;
+    }
+  }
+  read({root, ""}, experiment, any);
+  check(experiment, root);
+  for (std::string* path : {&experiment.data.path, &experiment.data.test_path}) {
+    if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();
+  }
+  return experiment;
+}
+
+Experiment read_experiment(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
+  return parse_experiment(autodiff::read_file(path), path.string(), overrides);
+}
+
+}  // namespace ev3::cli

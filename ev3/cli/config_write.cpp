@@ -1,0 +1,130 @@
+#include <charconv>
+#include <optional>
+#include <type_traits>
+
+#include "autodiff/tensor/hash.h"
+#include "ev3/cli/config_fields.h"
+#include "ev3/cli/config_toml.h"
+
+namespace ev3::cli {
+namespace {
+
+std::string value(bool x) { return x ? "true" : "false"; }
+std::string value(int x) { return std::to_string(x); }
+std::string value(std::int64_t x) { return std::to_string(x); }
+std::string value(const std::string& x) { return toml_string(x); }
+std::string value(nn::Schedule& x);
+
+// The shortest number that reads back as the same.
+template <class T>
+requires std::is_floating_point_v<T> std::string value(T x) {
+  char digits[40];
+  const auto end = std::to_chars(digits, digits + sizeof digits, x).ptr;
+  const std::string out(digits, end);
+  return out.find_first_of(".e") == std::string::npos ? out + ".0" : out;
+}
+
+template <class T>
+requires std::is_enum_v<T> std::string value(T x) {
+  return toml_string(Names<T>::list.at(static_cast<std::size_t>(x)));
+}
+
+template <class T>
+std::string value(std::vector<T>& list);
+template <class... T>
+std::string value(std::variant<T...>& x);
+
+// The fields of a struct, between `before` and `after` each.
+class Lines {
+ public:
+  Lines(const char* between, const char* after) : between_(between), after_(after) {}
+
+  template <class T>
+  void operator()(const char* key, T& member, const Range& = any) {
+    line(key, value(member));
+  }
+  template <class T>
+  void operator()(const char* key, std::optional<T>& member, const Range& = any) {
+    if (member) line(key, value(*member));
+  }
+  template <class T>
+  void among_keys_of(const char*, const T&) {}
+
+  /// kind = "...", then the fields of the alternative.
+  template <class... T>
+  std::string of(std::variant<T...>& x) {
+    line("kind", toml_string(Names<std::variant<T...>>::list.at(x.index())));
+    std::visit([&](auto& alternative) { fields(*this, alternative); }, x);
+    return text_;
+  }
+  template <class T>
+  std::string of(T& x) {
+    fields(*this, x);
+    return text_;
+  }
+
+ private:
+  void line(const char* key, const std::string& content) {
+    if (!text_.empty()) text_ += between_;
+    text_ += std::string(key) + " = " + content + after_;
+  }
+  const char *between_, *after_;
+  std::string text_;
+};
+
+template <class T>
+std::string value(std::vector<T>& list) {
+  std::string out = "[";
+  for (T& x : list) out += (out.size() > 1 ? ", " : "") + value(x);
+  return out + "]";
+}
+
+template <class... T>
+std::string value(std::variant<T...>& x) {
+  return "{" + Lines(", ", "").of(x) + "}";
+}
+
+std::string value(nn::Schedule& x) {
+  if (const auto* constant = std::get_if<nn::Constant>(&x.form())) return value(constant->value);
+  nn::Schedule::Form form = x.form();
+  return value(form);
+}
+
+// The experiment: keys, then sections.
+class Sections {
+ public:
+  template <class T>
+  void operator()(const char* key, T& member, const Range& = any) {
+    if constexpr (std::is_aggregate_v<T>) {
+      text_ += std::string("\n[") + key + "]\n" + Lines("", "\n").of(member);
+    } else {
+      text_ += std::string(key) + " = " + value(member) + "\n";
+    }
+  }
+  template <class... T>
+  void operator()(const char* key, std::vector<std::variant<T...>>& list, const Range& = any) {
+    for (auto& x : list) text_ += std::string("\n[[") + key + "]]\n" + Lines("", "\n").of(x);
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+}  // namespace
+
+std::string to_toml(const Experiment& experiment) {
+  Experiment copy = experiment;  // fields() is one list for readers and writers, and hands out references
+  Sections sections;
+  fields(sections, copy);
+  return sections.text();
+}
+
+std::uint64_t identity(const Experiment& experiment) {
+  Experiment same = experiment;
+  same.rounds = 1;
+  same.data.path = same.data.test_path = "";
+  return autodiff::fnv1a64(to_toml(same));
+}
+
+}  // namespace ev3::cli
