@@ -103,6 +103,7 @@ std::optional<StepRecord> Evolution::try_step(Progress* progress) {
   ++state_.round;
   for (const Candidate& c : candidates) record.candidates.push_back({c.loss, c.optimizer, c.losses});
   candidates_ = std::move(candidates);
+  growth_ = std::move(growth);
   return record;
 }
 

@@ -113,6 +113,8 @@ class Evolution {
   const Streams& streams() const { return streams_; }
   /// The candidates of the last round.
   const std::vector<Candidate>& candidates() const { return candidates_; }
+  /// The growth of the last round, if there was one.
+  const std::optional<GrowthStep>& growth() const { return growth_; }
 
   EvolutionState state() const;
   /// Goes on from there. Throws Error when the state does not fit the settings.
@@ -129,6 +131,7 @@ class Evolution {
   Grower grower_;
   EvolutionState state_;
   std::vector<Candidate> candidates_;
+  std::optional<GrowthStep> growth_;
 };
 
 }  // namespace ev3
