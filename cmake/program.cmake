@@ -15,10 +15,21 @@ endforeach()
 set(EV3_GENERATED "${PROJECT_BINARY_DIR}/generated")
 string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
 string(STRIP "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${build_type}}" EV3_FLAGS)
+set(EV3_PACKAGES "")
+foreach(package "HIGHWAY;Highway;${hwy_VERSION}" "BLAS;OpenBLAS;" "TBB;oneTBB;${TBB_VERSION}" "ZLIB;zlib;${ZLIB_VERSION_STRING}")
+  list(GET package 0 what)
+  list(REMOVE_AT package 0)
+  list(JOIN package " " package)
+  string(STRIP "${package}" package)
+  if(EV3_HAVE_${what})
+    list(APPEND EV3_PACKAGES "${package}")
+  endif()
+endforeach()
+list(JOIN EV3_PACKAGES ", " EV3_PACKAGES)
 add_custom_target(ev3_build_info
   COMMAND "${CMAKE_COMMAND}" -DSOURCE=${PROJECT_SOURCE_DIR} -DEV3_VERSION=${PROJECT_VERSION}
           "-DEV3_COMPILER=${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}"
-          "-DEV3_FLAGS=${EV3_FLAGS}" -DEV3_BUILD_TYPE=${CMAKE_BUILD_TYPE}
+          "-DEV3_FLAGS=${EV3_FLAGS}" "-DEV3_PACKAGES=${EV3_PACKAGES}" -DEV3_BUILD_TYPE=${CMAKE_BUILD_TYPE}
           -DOUTPUT=${EV3_GENERATED}/ev3/cli/build_info.h
           -P "${PROJECT_SOURCE_DIR}/cmake/build_info.cmake"
   BYPRODUCTS "${EV3_GENERATED}/ev3/cli/build_info.h"

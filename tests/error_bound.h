@@ -156,7 +156,9 @@ inline std::vector<Bounded> interpret_bounded(const Graph& graph, std::span<cons
   std::map<int, std::vector<std::int32_t>> labels;
 
   std::size_t at = 0;
-  for (auto& [id, own] : known) {  // in ascending order: inputs come first
+  for (auto& entry : known) {  // in ascending order: inputs come first
+    const int id = entry.first;
+    Bounded& own = entry.second;
     own.value = values[at++];
     own.error.assign(own.value.size(), 0);
     const Node& node = graph.node(id);

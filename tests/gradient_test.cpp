@@ -128,7 +128,7 @@ TEST_CASE("every builder names itself, what it wants and what came") {
       {"matmul: ", [&] { return matmul(x, w, {.transpose_a = true}); }, "[k, m]", "[4, 3]"},
       {"matmul: ", [&] { return matmul(x, vector); }, "[k, n]", "b [4]"},
       {"matmul: ", [&] { return matmul(nothing, x); }, "", "empty"},
-      {"matmul: ", [&] { return matmul(x, foreign, {.transpose_b = true}); }, "one graph", "two"},
+      {"matmul NT: ", [&] { return matmul(x, foreign, {.transpose_b = true}); }, "one graph", "two"},
       {"relu: ", [&] { return relu(labels); }, "float32", "int32 of shape [4]"},
       {"tanh: ", [&] { return tanh(nothing); }, "", "empty"},
       {"scale: ", [&] { return labels * 2.0f; }, "float32", "int32"},

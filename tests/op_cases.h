@@ -204,7 +204,8 @@ inline void unary_cases(std::vector<OpCase>& out) {
       {"scale", {[](Value x) { return scale(x, -1.7f); }, {}}},
       {"shift", {[](Value x) { return shift(x, 0.3f); }, {}}}};
   for (const auto& [name, how] : unary) {
-    const auto [f, filling] = how;
+    const Unary f = how.first;
+    const Fill filling = how.second;
     for (const Shape& shape : {Shape{1}, Shape{37, 3}, Shape{7, 5, 3, 11}, Shape{0, 4}, Shape{2, 1031}}) {
       out.push_back({name, shape.str(), [=](Sources& s) { return f(s.batch(shape, filling)); }});
     }

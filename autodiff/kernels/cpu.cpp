@@ -2,6 +2,7 @@
 
 #include <fstream>
 #include <string_view>
+#include <utility>
 
 #include "autodiff/tensor/error.h"
 
@@ -55,6 +56,20 @@ std::string cpu_features() {
 #endif
   add(out.empty(), "none known");
   return out;
+}
+
+bool is_older_core(std::string_view core, std::string_view features) {
+  // The widest vectors of OpenBLAS's x86 cores; those not named have SSE at most.
+  constexpr std::pair<std::string_view, int> cores[] = {
+      {"SapphireRapids", 3}, {"Sapphirerapids", 3}, {"Cooperlake", 3},  {"SkylakeX", 3},   {"Zen", 2},
+      {"Haswell", 2},        {"Excavator", 2},      {"Steamroller", 1}, {"Piledriver", 1}, {"Bulldozer", 1},
+      {"Sandybridge", 1}};
+  const auto has = [&](std::string_view feature) { return features.find(feature) != features.npos; };
+  const int cpu = has("AVX-512") ? 3 : has("AVX2") && has("FMA") ? 2 : has("AVX") ? 1 : 0;
+  for (const auto& [name, level] : cores) {
+    if (core == name) return level < cpu;
+  }
+  return cpu > 0;
 }
 
 #if !EV3_HAVE_HIGHWAY

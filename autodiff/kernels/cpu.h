@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace autodiff::kernels {
@@ -30,5 +31,8 @@ struct BlasInfo {
   std::string warning;  ///< "" or what is wrong and what to do about it
 };
 BlasInfo blas_info();
+/// Whether OpenBLAS's kernels for `core` ("Haswell") leave out vectors that a CPU with `features` (as
+/// cpu_features() lists them) has.
+bool is_older_core(std::string_view core, std::string_view features);
 
 }  // namespace autodiff::kernels

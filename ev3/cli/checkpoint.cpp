@@ -62,7 +62,7 @@ Checkpoint checkpoint_from(const nn::Safetensors& file, const std::string& where
   const auto layout = nn::layout(s.model.network);
   s.model.params = nn::parameters_from(file, "params/", layout);
   s.model.stable = nn::parameters_from(file, "stable/", layout);
-  s.model.history = History(json.at("history_limit"));
+  s.model.history = History(json.at("history_limit").get<int>());
   for (const Json& entry : json.at("history")) s.model.history.append({entry.at(0), entry.at(1)});
   s.model.just_expanded = json.at("just_expanded");
   s.model.growths = json.at("growths");
@@ -70,7 +70,7 @@ Checkpoint checkpoint_from(const nn::Safetensors& file, const std::string& where
     const Json& optimizer = json.at("optimizers")[c];
     nn::OptimizerState state{.step = optimizer.at("step")};
     for (std::size_t m = 0; m < optimizer.at("moments"); ++m) {
-      const autodiff::Tensor values = file.tensor(moment_name(c, m));
+      const autodiff::Tensor values = file.tensor(moment_name(c, m), {static_cast<int>(layout->size())});
       std::copy(values.begin(), values.end(), state.moments.emplace_back(values.size()).begin());
     }
     s.optimizers.push_back(std::move(state));

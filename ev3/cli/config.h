@@ -78,5 +78,7 @@ std::string to_toml(const Experiment& experiment);
 
 /// Tells experiments apart whose results may differ: a hash of to_toml without `rounds` and paths.
 std::uint64_t identity(const Experiment& experiment);
+/// What makes them differ: "seed = 1 there, seed = 2 here"; "" where identity() is the same.
+std::string difference(const Experiment& there, const Experiment& here);
 
 }  // namespace ev3::cli

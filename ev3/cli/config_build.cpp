@@ -70,24 +70,25 @@ ExperimentData load_data(const Experiment& experiment) {
   const auto indices = datasets::split_indices(all, wanted, seed, p.stratified);
 
   ExperimentData data;
+  data.name = all.name;
+  data.sample = all.sample();
+  data.classes = all.classes;
+  data.samples = all.size();
   std::size_t next = 0;
   const auto pool = [&](std::size_t i) { return sizes[i] > 0 ? datasets::take(all, indices[next++]) : Dataset{}; };
-  data.pools.explore = pool(0);
-  data.pools.assess = pool(1);
-  data.pools.adapt = pool(2);
-  data.test = pool(3);
-  if (p.shared) data.pools.assess = data.pools.adapt = data.pools.explore;
-  if (source.test) data.test = std::move(*source.test);
-  data.pools.batch = experiment.data.batch;
-  data.samples = all.size() + (source.test ? data.test.size() : 0);
+  Pools pools{.explore = pool(0), .assess = pool(1), .adapt = pool(2), .batch = experiment.data.batch};
+  if (p.shared) pools.assess = pools.adapt = pools.explore;
+  data.test = source.test ? std::move(*source.test) : pool(3);
+  if (source.test) data.samples += data.test.size();
+  data.pool_sizes = {pools.explore.size(), pools.assess.size(), pools.adapt.size(), data.test.size()};
   const std::array<std::uint64_t, 2> parts{datasets::content_hash(all), datasets::content_hash(data.test)};
   data.hash = autodiff::fnv1a64(std::as_bytes(std::span(parts)));
+  data.streams = make_streams(pools, {static_cast<std::uint64_t>(experiment.seed)});
   return data;
 }
 
 Settings settings(const Experiment& e, const ExperimentData& data) {
-  const Dataset& sample = data.pools.explore;
-  const nn::Mlp net{.inputs = sample.sample(), .hidden = e.model.hidden, .classes = sample.classes};
+  const nn::Mlp net{.inputs = data.sample, .hidden = e.model.hidden, .classes = data.classes};
   nn::layout(net);
   return {.model = net,
           .losses = e.losses,

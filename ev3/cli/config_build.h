@@ -1,20 +1,28 @@
 // From the description of an experiment to what runs it: data, pools, settings.
 #pragma once
 
+#include <array>
+#include <cstdint>
+#include <string>
+
 #include "datasets/dataset.h"
 #include "ev3/cli/config.h"
 
 namespace ev3::cli {
 
-/// The data of an experiment, cut into pools.
+/// The data of an experiment: streams of the three pools, and the test set, which no stream sees.
 struct ExperimentData {
-  Pools pools;
+  Streams streams;
   datasets::Dataset test;
-  int samples = 0;         ///< all, with the test set
-  std::uint64_t hash = 0;  ///< of all content: another hash, other results
+  std::string name;
+  autodiff::Shape sample;  ///< shape of one sample
+  int classes = 0;
+  std::int64_t samples = 0;              ///< of all pools, and those left over
+  std::array<int, 4> pool_sizes{};       ///< explore, assess, adapt, test
+  std::uint64_t hash = 0;                ///< of all content: another hash, other results
 };
 
-/// Loads and splits. Throws Error for data that cannot be read, and pools that would be empty.
+/// Loads, splits and shuffles. Throws Error for data that cannot be read, and pools that would be empty.
 ExperimentData load_data(const Experiment& experiment);
 
 /// The settings of the evolution for samples of this shape. Throws Error for a network that is too large.

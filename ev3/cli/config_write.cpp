@@ -1,5 +1,6 @@
 #include <charconv>
 #include <optional>
+#include <sstream>
 #include <type_traits>
 
 #include "autodiff/tensor/hash.h"
@@ -120,11 +121,27 @@ std::string to_toml(const Experiment& experiment) {
   return sections.text();
 }
 
+namespace {
+
+std::string without_rounds_and_paths(Experiment experiment) {
+  experiment.rounds = 1;
+  experiment.data.path = experiment.data.test_path = "";
+  return to_toml(experiment);
+}
+
+}  // namespace
+
 std::uint64_t identity(const Experiment& experiment) {
-  Experiment same = experiment;
-  same.rounds = 1;
-  same.data.path = same.data.test_path = "";
-  return autodiff::fnv1a64(to_toml(same));
+  return autodiff::fnv1a64(without_rounds_and_paths(experiment));
+}
+
+std::string difference(const Experiment& there, const Experiment& here) {
+  std::istringstream left(without_rounds_and_paths(there)), right(without_rounds_and_paths(here));
+  std::string a, b, section;
+  while (std::getline(left, a) && std::getline(right, b) && a == b) {
+    if (a.starts_with('[')) section = a + ' ';
+  }
+  return a == b ? "" : section + a + " there, " + b + " here";
 }
 
 }  // namespace ev3::cli

@@ -1,8 +1,8 @@
 // The program `ev3`: finds the subcommand, runs it, and turns what it throws into one line and an exit code.
+#include <algorithm>
 #include <iostream>
 #include <new>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "autodiff/tensor/text.h"
@@ -16,7 +16,7 @@ constexpr const char* footer =
     "Examples:\n"
     "  ev3 run                                        EV3 on handwritten digits, no files needed\n"
     "  ev3 run configs/mnist.toml --out runs/mnist    an experiment of one's own\n"
-    "  ev3 eval runs/mnist/model.safetensors --data digits\n"
+    "  ev3 eval runs/mnist/model.safetensors --data runs/mnist/config.toml    its accuracy on the test set\n"
     "  ev3 doctor                                     what this machine has and whether it computes right\n"
     "\n"
     "`ev3 COMMAND --help` explains a command. Exit codes: 0 done, 1 the answer is no, 2 unusable input.";
@@ -33,26 +33,25 @@ std::string full_name(const CLI::App& command) {
   return parent ? full_name(*parent) + " " + command.get_name() : "ev3";
 }
 
-/// What to say of an argument that no command and no option took.
-std::string unexpected(const CLI::App& app) {
-  const CLI::App& command = named(app);
-  const std::vector<std::string> rest = app.remaining(true);
-  std::string word = rest.empty() ? "" : rest.front();
-  for (auto it = rest.rbegin(); it != rest.rend(); ++it) {
-    if (it->starts_with('-')) word = *it;  // the first option: its values may stand among the rest
-  }
+/// What to say of arguments that no command and no option took; `rest` is not empty.
+std::string unexpected(const CLI::App& command, const std::vector<std::string>& rest) {
   std::vector<std::string> known;
-  const char* what = "option";
-  if (word.starts_with('-')) {
-    word = word.substr(0, word.find('='));
-    for (const CLI::Option* option : command.get_options()) {
-      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  for (const CLI::App* sub : command.get_subcommands({})) known.push_back(sub->get_name());
+  std::string word = rest.front();
+  const char* what = "command";
+  // Among what is left over are the values of an unknown option: look for the option first, except for a
+  // command.
+  const auto option =
+      std::find_if(rest.begin(), rest.end(), [](const auto& s) { return s.starts_with('-'); });
+  if (option != rest.end() && (known.empty() || option == rest.begin())) {
+    what = "option";
+    word = option->substr(0, option->find('='));
+    known.clear();
+    for (const CLI::Option* o : command.get_options()) {
+      for (const std::string& name : o->get_lnames()) known.push_back("--" + name);
     }
-  } else {
-    what = "command";
-    for (const CLI::App* sub : command.get_subcommands({})) known.push_back(sub->get_name());
-    if (known.empty()) return "too many arguments, beginning with " + autodiff::in_quotes(word);
   }
+  if (known.empty()) return "too many arguments, beginning with " + autodiff::in_quotes(word);
   return std::string("unknown ") + what + " " + autodiff::in_quotes(word) + ": did you mean '" +
          autodiff::nearest(word, known) + "'?";
 }
@@ -103,14 +102,14 @@ int main(int argc, char** argv) {
     if (app.get_subcommands().empty()) std::cout << app.help();
     if (!std::cout.flush()) return complain(app, "cannot write to standard output: is the disk full?");
     return ok;
-  } catch (const CLI::ExtrasError&) {
-    return complain_of_arguments(app, unexpected(app));
   } catch (const CLI::RuntimeError& answer) {
     return answer.get_exit_code();
   } catch (const CLI::Success& wish) {  // --help, --version
     return app.exit(wish);
   } catch (const CLI::ParseError& error) {
-    return complain_of_arguments(app, error.what());
+    const std::vector<std::string> rest =
+        app.remaining(true);  // a misspelled option before one that is missing
+    return complain_of_arguments(app, rest.empty() ? error.what() : unexpected(named(app), rest));
   } catch (const std::bad_alloc&) {
     return complain(app, "not enough memory");
   } catch (const std::exception& error) {

@@ -115,7 +115,8 @@ template <Binary kind>
 void zip(const BinaryDims& d, const float* a, const float* b, float* y) {
   const auto last = static_cast<std::size_t>(d.rank - 1);
   const auto n = static_cast<std::size_t>(d.size[last]);
-  const bool short_rows = d.rank == 2 && n > 0 && n <= most_repeated && d.a_stride[1] == 1 && d.b_stride[1] == 1;
+  const bool short_rows =
+      d.rank == 2 && n > 0 && n <= most_repeated && d.a_stride[1] == 1 && d.b_stride[1] == 1;
   if (short_rows && d.b_stride[0] == 0 && d.a_stride[0] == d.size[1]) {
     return with_repeated_row<kind, false>(static_cast<std::size_t>(d.size[0]), n, a, b, y);
   }

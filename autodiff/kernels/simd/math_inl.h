@@ -55,8 +55,7 @@ HWY_INLINE Vector power_of_two(hn::Vec<Ints> q) {
 HWY_INLINE Vector exp(Vector x) {
   const ReducedExp e(x);
   const auto half = hn::ShiftRight<1>(e.power);  // 2^q in two factors: q reaches 128 and -150
-  const Vector y =
-      hn::Mul(hn::Mul(e.value, power_of_two(half)), power_of_two(hn::Sub(e.power, half)));
+  const Vector y = hn::Mul(hn::Mul(e.value, power_of_two(half)), power_of_two(hn::Sub(e.power, half)));
   const Vector finite = hn::IfThenZeroElse(hn::Lt(x, set(-104.0f)), y);
   return hn::IfThenElse(hn::Gt(x, set(88.7228394f)), set(std::numeric_limits<float>::infinity()), finite);
 }
@@ -74,7 +73,8 @@ HWY_INLINE Vector log_normal(Vector x, Vector rest) {
   const auto bits = hn::Sub(hn::BitCast(di, x), hn::Set(di, 0x3f3504f3));
   const auto power = hn::ShiftRight<23>(bits);
   const Vector q = hn::ConvertTo(Full(), power);
-  const Vector m = hn::BitCast(Full(), hn::Add(hn::And(bits, hn::Set(di, 0x7fffff)), hn::Set(di, 0x3f3504f3)));
+  const Vector m =
+      hn::BitCast(Full(), hn::Add(hn::And(bits, hn::Set(di, 0x7fffff)), hn::Set(di, 0x3f3504f3)));
   const Vector f = hn::Add(hn::Sub(m, set(1.0f)), hn::Mul(rest, power_of_two(hn::Neg(power))));
   const Vector p = polynomial(f, {0.333333135f, -0.250000089f, 0.200021237f, -0.166680053f, 0.142194539f,
                                   -0.124053463f, 0.118886948f, -0.116774783f, 0.0674768835f});
@@ -116,7 +116,7 @@ HWY_INLINE Vector tanh(Vector x) {
   const Vector s = hn::MulAdd(e.value, power_of_two(e.power), set(1.0f));
   const Vector far = hn::Sub(set(1.0f), hn::Div(set(2.0f), s));
   const Vector most = hn::IfThenElse(hn::Gt(a, set(9.1f)), set(1.0f), far);  // 1 - tanh is below half an ulp
-  return hn::IfThenElse(hn::Lt(a, set(0.625f)), near, hn::CopySign(most, x));
+  return hn::CopySign(hn::IfThenElse(hn::Lt(a, set(0.625f)), near, most), x);
 }
 
 /// 1 / (1 + e^-x), from e^-|x| only, so that nothing overflows.

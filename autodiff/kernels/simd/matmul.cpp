@@ -1,8 +1,8 @@
 // Matrix product in registers: a tile of R rows and C vectors of c stays in registers while p runs over k.
 //
-// Every element of c is one chain of (fused) multiply-adds over p = 0, 1, 2, ..., whatever the shape, the tile
-// and the width of the vectors: the same bits for a row alone and in a batch, and on every CPU with fused
-// multiply-add. Without it (SSE4) they are the bits of the portable kernel.
+// Every element of c is one chain of (fused) multiply-adds over p = 0, 1, 2, ..., whatever the shape, the
+// tile and the width of the vectors: the same bits for a row alone and in a batch, and on every CPU with
+// fused multiply-add. Without it (SSE4) they are the bits of the portable kernel.
 #include <algorithm>
 
 #include "autodiff/kernels/simd/simd.h"
@@ -47,9 +47,9 @@ HWY_INLINE void tile(D d, std::size_t k, const Matrix& a, const float* b, std::s
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t j = 0; j < vectors; ++j) {
       const float* from = c + i * c_row + j * N;
-      sum[i][j] = !add                              ? hn::Zero(d)
+      sum[i][j] = !add                           ? hn::Zero(d)
                   : j + 1 < vectors || last == N ? hn::LoadU(d, from)
-                                                    : load_first(d, from, last);
+                                                 : load_first(d, from, last);
     }
   }
   const float* factors = a.data;
@@ -99,7 +99,8 @@ void pack(D d, std::size_t k, std::size_t width, const Matrix& b, float* to, std
       }
     }
   } else {
-    for (std::size_t p = 0; width < to_row && p < k; ++p) std::fill(to + p * to_row + width, to + (p + 1) * to_row, 0.0f);
+    for (std::size_t p = 0; width < to_row && p < k; ++p)
+      std::fill(to + p * to_row + width, to + (p + 1) * to_row, 0.0f);
     transpose(width, k, b.data, b.column, to, to_row);
   }
 }

@@ -130,9 +130,8 @@ void softmax(const SoftmaxDims& d, const float* x, float* y) {
     const Vector m = set(max_of_row(d.cols, x));
     if (d.log) {
       const Vector log_s = log_of_sum(only_sum(d.cols, x, m));
-      for_each_vector(d.cols, [&](auto load, auto store) HWY_ATTR {
-        store(hn::Sub(hn::Sub(load(x), m), log_s), y);
-      });
+      for_each_vector(d.cols,
+                      [&](auto load, auto store) HWY_ATTR { store(hn::Sub(hn::Sub(load(x), m), log_s), y); });
     } else {
       const Vector factor = set(static_cast<float>(1.0 / write_exp(d.cols, x, m, y)));
       for_each_vector(d.cols, [&](auto load, auto store) HWY_ATTR { store(hn::Mul(load(y), factor), y); });
@@ -194,6 +193,7 @@ void cross_entropy_grad(const CrossEntropyDims& d, const float* z, const Label* 
 }
 
 void argmax(const IndexDims& d, const float* x, Label* labels) {
+  if (d.cols > narrow) return argmax_reference(d, x, labels);
   const Ints di;
   for (std::size_t r = 0; r < d.rows; r += N, x += N * d.cols) {
     const std::size_t rows = std::min(N, d.rows - r);
@@ -211,7 +211,8 @@ void argmax(const IndexDims& d, const float* x, Label* labels) {
   }
 }
 
-bool short_rows(const IndexDims& d) { return d.cols <= narrow; }
+// Two columns are one comparison, and long rows are read only once as they stand.
+bool supports(const IndexDims& d) { return d.cols > 2 && d.cols <= narrow; }
 
 }  // namespace
 #endif
@@ -221,7 +222,7 @@ void add_softmax([[maybe_unused]] Backend& row) {
   row.softmax = {softmax};
   row.cross_entropy = {cross_entropy};
   row.cross_entropy_grad = {cross_entropy_grad};
-  row.argmax = {argmax, short_rows};
+  row.argmax = {argmax, supports};
 #endif
 }
 

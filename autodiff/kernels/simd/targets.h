@@ -1,7 +1,8 @@
 // Which instruction sets are compiled; to be included before any header of Highway.
 //
-// Left out are variants that these kernels would gain nothing from (SSSE3, the later AVX-512 ones) and vectors
-// whose length is unknown when compiling (SVE, RVV): tiles of matmul are arrays of vectors. Arm runs NEON.
+// Left out are variants that these kernels would gain nothing from (SSSE3, the later AVX-512 ones) and
+// vectors whose length is unknown when compiling (SVE, RVV): tiles of matmul are arrays of vectors. Arm runs
+// NEON.
 #pragma once
 
 #include <hwy/detect_targets.h>

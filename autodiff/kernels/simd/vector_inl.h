@@ -82,8 +82,8 @@ HWY_INLINE void for_each_vector(std::size_t n, Body body) {
   }
 }
 
-/// One double for every float lane. (Constructors are written out here and elsewhere because implicit ones are
-/// not compiled for the instruction set.)
+/// One double for every float lane. (Constructors are written out here and elsewhere because implicit ones
+/// are not compiled for the instruction set.)
 struct DoubleVector {
   using D = hn::RepartitionToWide<Full>;
   hn::Vec<D> low, high;

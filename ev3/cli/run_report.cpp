@@ -1,0 +1,189 @@
+#include "ev3/cli/run_report.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+
+#include "autodiff/kernels/cpu.h"
+#include "autodiff/kernels/parallel.h"
+#include "autodiff/tensor/error.h"
+#include "autodiff/tensor/file.h"
+#include "ev3/cli/build_info.h"
+#include "ev3/cli/config_fields.h"
+#include "nn/training.h"
+
+namespace ev3::cli {
+namespace {
+
+using fmt::format;
+
+// "28x28", "64"
+std::string sample_text(const autodiff::Shape& shape) {
+  const autodiff::Shape image = shape.rank() == 3 && shape[2] == 1 ? autodiff::Shape{shape[0], shape[1]} : shape;
+  std::string out;
+  for (const int size : image) out += (out.empty() ? "" : "x") + std::to_string(size);
+  return out;
+}
+
+std::string machine() {
+  const std::string target = autodiff::kernels::simd_target();
+  const int threads = autodiff::kernels::threads();
+  return format("{}{}, {} thread{}", autodiff::kernels::describe(autodiff::kernels::default_backends()),
+                target == "none" ? "" : " (" + target + ")", threads, threads == 1 ? "" : "s");
+}
+
+// As the system knows it, where it does; arguments are separated by zeros.
+std::string command_line() {
+  try {
+    std::string out = autodiff::read_file("/proc/self/cmdline");
+    std::replace(out.begin(), out.end(), '\0', ' ');
+    return out;
+  } catch (const autodiff::Error&) {
+    return "unknown";
+  }
+}
+
+std::string candidate_name(const StepRecord& r, const Settings& settings) {
+  const auto& selected = r.candidates[static_cast<std::size_t>(r.assess.selected)];
+  return nn::describe(settings.losses[static_cast<std::size_t>(selected.loss)]) + " / " +
+         nn::describe(settings.optimizers[static_cast<std::size_t>(selected.optimizer)]);
+}
+
+// ".868 [.829, .907]"
+std::string interval(double mean, double low, double high) {
+  return format("{} [{}, {}]", short_number(mean), short_number(low), short_number(high));
+}
+
+bool is_new_stable(const StepRecord& r) {
+  return !r.adapt.expanded && (r.adapt.significant || r.rule == AdaptRule::always_accept);
+}
+
+}  // namespace
+
+bool changes_model(const StepRecord& r) { return r.adapt.expanded || is_new_stable(r); }
+
+std::string short_number(double x) {
+  if (!std::isfinite(x)) return format("{:.0f}", x);
+  if (std::abs(x) >= 0.9995) return format("{:.2f}", x);
+  const std::string digits = format("{:.3f}", std::abs(x)).substr(1);
+  return (x < 0 && digits != ".000" ? "-" : "") + digits;
+}
+
+std::string grouped(std::int64_t x) {
+  std::string out = std::to_string(x);
+  for (auto at = static_cast<std::ptrdiff_t>(out.size()) - 3; at > (x < 0 ? 1 : 0); at -= 3) {
+    out.insert(static_cast<std::size_t>(at), ",");
+  }
+  return out;
+}
+
+std::string bytes_text(std::size_t bytes) {
+  const auto x = static_cast<double>(bytes);
+  if (x < 1e3) return format("{} B", bytes);
+  if (x < 1e6) return format("{:.{}f} kB", x / 1e3, x < 1e4 ? 1 : 0);
+  if (x < 1e9) return format("{:.{}f} MB", x / 1e6, x < 1e7 ? 1 : 0);
+  return format("{:.1f} GB", x / 1e9);
+}
+
+Costs costs(const Experiment& experiment, const Settings& settings) {
+  const std::size_t parameters = nn::layout(settings.model)->size();
+  Costs out;
+  for (const nn::Loss& loss : settings.losses) {
+    const nn::LossGradient gradient(settings.model, loss, experiment.data.batch);
+    const std::size_t workspace = gradient.program().workspace_bytes();
+    out.step_flops = std::max(out.step_flops, gradient.program().flops());
+    out.step_bytes = std::max(out.step_bytes, workspace);
+    for (const nn::Optimizer& optimizer : settings.optimizers) {
+      // Parameters, their gradient, the optimizer's moments.
+      const auto blocks = static_cast<std::size_t>(2 + nn::moment_count(optimizer));
+      out.bytes += workspace + blocks * parameters * sizeof(float);
+      ++out.candidates;
+    }
+  }
+  out.gradient_steps = out.candidates * settings.explore.trajectory_length * experiment.rounds;
+  return out;
+}
+
+std::string header(const Experiment& experiment, const ExperimentData& data, const Settings& settings) {
+  const Costs cost = costs(experiment, settings);
+  const auto& pools = data.pool_sizes;
+  return format("ev3 {}  {} {} x {}, {} classes   pools explore {} / assess {} / adapt {}{} / test {}   seed {}\n", version,
+                data.name, grouped(data.samples), sample_text(data.sample), data.classes, grouped(pools[0]), grouped(pools[1]), grouped(pools[2]),
+                experiment.pools.shared ? " (shared)" : "", grouped(pools[3]), experiment.seed) +
+         format("model {}, {} parameters   {} candidates ({} losses x {} optimizers) x {} steps   program {}   {}\n",
+                nn::describe(settings.model), grouped(static_cast<std::int64_t>(nn::layout(settings.model)->size())),
+                cost.candidates, settings.losses.size(), settings.optimizers.size(),
+                settings.explore.trajectory_length, bytes_text(cost.step_bytes), machine());
+}
+
+std::string column_line() {
+  return format("{:>5}  {:<22}  {:<12}  {:<18}  {:<18}  {:<29}  {}\n", "round", "candidate", "assess",
+                "adapt: candidate", "stable", "verdict", "test");
+}
+
+std::string round_line(const Round& round, const Settings& settings, bool color) {
+  const StepRecord& r = round.record;
+  const Bounds& assess = r.assess.candidates[static_cast<std::size_t>(r.assess.selected)];
+  const Bounds& candidate = r.adapt.bounds[0];
+  const bool compared = r.adapt.bounds.size() == 3;
+  const char* mark = !color ? "" : r.adapt.expanded ? "\x1b[33m" : is_new_stable(r) ? "\x1b[32m" : "";
+  return format("{:5}  {:<22.22}  {:<12}  {:<18}  {:<18}  {}{:<29.29}{}  {}\n", r.round + 1, candidate_name(r, settings),
+                short_number(assess.mean) + " +- " + short_number(assess.ucb - assess.mean),
+                interval(candidate.mean, candidate.lcb, candidate.ucb),
+                compared ? interval(r.adapt.bounds[2].mean, r.adapt.bounds[2].lcb, r.adapt.bounds[2].ucb) : "-", mark,
+                verdict(r), *mark ? "\x1b[0m" : "", short_number(round.test.accuracy()));
+}
+
+int stable_since(const std::vector<Round>& rounds) {
+  for (auto round = rounds.rbegin(); round != rounds.rend(); ++round) {
+    if (is_new_stable(round->record)) return round->record.round + 1;
+  }
+  return 0;
+}
+
+std::string summary(const std::vector<Round>& rounds, const std::string& network, const nn::Evaluation& test,
+                    const std::string& folder, const Experiment& experiment) {
+  const auto grown = std::count_if(rounds.begin(), rounds.end(), [](const Round& r) { return r.record.growth.has_value(); });
+  const nn::Interval i = test.interval();
+  const bool named = experiment.data.path.empty();
+  return format("best  stable model of round {}: {}, {}test {} (n = {}; seen by no phase)\n", stable_since(rounds), network,
+                grown ? format("grown {} time{}, ", grown, grown == 1 ? "" : "s") : "",
+                interval(test.accuracy(), i.low, i.high), grouped(test.samples)) +
+         format("files {}/  model.safetensors rounds.jsonl metrics.csv config.toml\n", folder) +
+         format("next  ev3 eval {}/model.safetensors --data {}    ev3 show {}/model.safetensors\n", folder,
+                named ? Names<DataKind>::list.at(static_cast<std::size_t>(experiment.data.name)) : experiment.data.path, folder);
+}
+
+std::string dry_run(const Experiment& experiment, const ExperimentData& data, const Settings& settings) {
+  const Costs cost = costs(experiment, settings);
+  return "# resolved experiment\n" + to_toml(experiment) + "\n# what it is\n" + header(experiment, data, settings) +
+         format("parameters      {}\n", grouped(static_cast<std::int64_t>(nn::layout(settings.model)->size()))) +
+         format("training step   {} FLOPs, {} of workspace, batch {}\n", grouped(std::llround(cost.step_flops)),
+                bytes_text(cost.step_bytes), experiment.data.batch) +
+         format("all candidates  {} of memory\n", bytes_text(cost.bytes)) +
+         format("gradient steps  {} = {} rounds x {} candidates x {} steps, {:.3g} FLOPs{}\n", grouped(cost.gradient_steps),
+                experiment.rounds, cost.candidates, settings.explore.trajectory_length,
+                cost.step_flops * static_cast<double>(cost.gradient_steps),
+                settings.adapt.growth ? ", more after each growth" : "") +
+         "nothing was computed or written\n";
+}
+
+std::string environment() {
+  char time[32];
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::localtime_r(&now, &parts);
+  std::strftime(time, sizeof time, "%Y-%m-%dT%H:%M:%S%z", &parts);
+  const auto blas = autodiff::kernels::blas_info();
+  return format(
+      "started   {}\ncommand   {}\nversion   ev3 {}, commit {}, {} build\ncompiler  {}\nflags     {}\n"
+      "cpu       {} ({})\nsimd      {}\nblas      {}{}\nbackends  {}\nthreads   {}\n\n",
+      time, command_line(), version, git_hash, build_type, compiler, compile_flags, autodiff::kernels::cpu_name(),
+      autodiff::kernels::cpu_features(), autodiff::kernels::simd_target(), blas.core,
+      blas.warning.empty() ? "" : "; " + blas.warning,
+      autodiff::kernels::describe(autodiff::kernels::default_backends()), autodiff::kernels::threads());
+}
+
+}  // namespace ev3::cli

@@ -1,0 +1,3 @@
+if(TARGET ev3_core)
+  add_subdirectory(docs)
+endif()

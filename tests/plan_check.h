@@ -1,0 +1,150 @@
+// A second look at a plan, by brute force: every access lies inside the workspace, values that are needed at
+// the same time do not share memory, and the workspace is not larger than what is used.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "autodiff/program/program.h"
+
+namespace tests {
+
+/// Walks the steps as a run would, the chunks of a stage from the first or from the last, and paints each
+/// word of the workspace with the node that wrote it last. Whoever reads must find the colour of the value he
+/// wants.
+class PlanWalk {
+ public:
+  PlanWalk(const autodiff::Program& program, const autodiff::Graph& graph, bool backwards)
+      : plan_(program.plan()),
+        graph_(graph),
+        backwards_(backwards),
+        first_output_(autodiff::Operand::external + static_cast<int>(plan_.externals.size())),
+        paint_(plan_.workspace_bytes() / 4, nobody) {}
+
+  /// "" when the plan is sound, else what is wrong.
+  std::string problem() {
+    for (const autodiff::Stage& stage : plan_.stages) {
+      for (int i = 0; i < stage.chunks; ++i) walk_chunk(stage, backwards_ ? stage.chunks - 1 - i : i);
+      for (const autodiff::Combination& c : stage.combinations) {
+        for (int k = 0; k < stage.chunks; ++k) {
+          read(c.node, c.partials, {0, static_cast<std::size_t>(k), c.size});
+        }
+        write(c.node, c.output, {0, 0, c.size});
+      }
+    }
+    for (const autodiff::Plan::Output& out : plan_.outputs) {
+      const int node = std::find(copied_.begin(), copied_.end(), out.place.base) == copied_.end()
+                           ? root(out.value.id)
+                           : -out.place.base;
+      read(node, out.place, {0, 0, out.shape.size()});
+    }
+    if (problem_.empty() && arena_used_ != plan_.arena_bytes) {
+      return autodiff::text("arena of ", plan_.arena_bytes, " bytes, of which ", arena_used_, " are used");
+    }
+    if (problem_.empty() && scratch_used_ != plan_.scratch_bytes) {
+      return autodiff::text("scratch of ", plan_.scratch_bytes, " bytes, of which ", scratch_used_,
+                            " are used");
+    }
+    return problem_;
+  }
+
+ private:
+  static constexpr int nobody = -1;
+  struct Part {
+    int slot;
+    std::size_t index, elements;
+  };
+
+  void walk_chunk(const autodiff::Stage& stage, int chunk) {
+    const int slot = chunk % plan_.slots;
+    const auto first = static_cast<std::size_t>(chunk) * static_cast<std::size_t>(stage.chunk);
+    const auto samples = static_cast<std::size_t>(std::min(stage.chunk, stage.samples - chunk * stage.chunk));
+    const auto elements = [&](autodiff::Value v) {
+      const std::size_t all = v.shape().size();
+      const bool cut = stage.chunked && v.batched() && stage.samples > 0;
+      return cut ? all / static_cast<std::size_t>(stage.samples) * samples : all;
+    };
+    for (const autodiff::Step& step : stage.steps) {
+      const bool copy = step.row.op == "copy";
+      const autodiff::Value self{const_cast<autodiff::Graph*>(&graph_), step.node};
+      const std::vector<autodiff::Value> inputs = copy ? std::vector{self} : graph_.node(step.node).inputs;
+      for (std::size_t i = 0; i < step.inputs.size(); ++i) {
+        read(root(inputs[i].id), step.inputs[i], {slot, first, elements(inputs[i])});
+      }
+      if (copy) copied_.push_back(step.output.base);
+      write(copy ? -step.output.base : step.node, step.output,
+            {slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first, elements(self)});
+    }
+  }
+
+  // The first word of an operand's part; none for memory of the caller.
+  bool find(const autodiff::Operand& o, const Part& part, std::size_t& begin) const {
+    if (o.base == autodiff::Operand::scratch) {
+      begin = plan_.arena_bytes + static_cast<std::size_t>(part.slot) * plan_.scratch_bytes + o.offset;
+    } else if (o.base == autodiff::Operand::arena || o.base >= first_output_) {
+      const bool output = o.base >= first_output_;
+      begin = output ? plan_.outputs[static_cast<std::size_t>(o.base - first_output_)].arena_offset : 0;
+      begin += o.offset + o.stride * part.index;
+    } else {
+      return false;
+    }
+    begin /= 4;
+    return true;
+  }
+
+  void write(int node, const autodiff::Operand& o, const Part& part) {
+    std::size_t begin = 0;
+    if (!problem_.empty() || part.elements == 0) return;
+    if (!find(o, part, begin)) {
+      problem_ = autodiff::text("node ", node, " writes to memory of the caller");
+    } else if (begin + part.elements > paint_.size()) {
+      problem_ = autodiff::text("node ", node, " ends beyond the workspace");
+    } else {
+      std::fill_n(paint_.begin() + static_cast<std::ptrdiff_t>(begin), part.elements, node);
+      const std::size_t end = autodiff::aligned((begin + part.elements) * 4);
+      if (o.base == autodiff::Operand::scratch) {
+        const std::size_t own =
+            end - plan_.arena_bytes - static_cast<std::size_t>(part.slot) * plan_.scratch_bytes;
+        if (own > plan_.scratch_bytes) problem_ = autodiff::text("node ", node, " ends beyond its scratch");
+        scratch_used_ = std::max(scratch_used_, own);
+      } else {
+        if (end > plan_.arena_bytes) problem_ = autodiff::text("node ", node, " ends beyond the arena");
+        arena_used_ = std::max(arena_used_, end);
+      }
+    }
+  }
+
+  void read(int node, const autodiff::Operand& o, const Part& part) {
+    std::size_t begin = 0;
+    if (!problem_.empty() || part.elements == 0 || !find(o, part, begin)) return;
+    for (std::size_t i = begin; i < begin + part.elements; ++i) {
+      if (i < paint_.size() && paint_[i] == node) continue;
+      const std::string writer = i < paint_.size() ? std::to_string(paint_[i]) : "out of bounds";
+      problem_ = autodiff::text("word ", i, " of node ", node, " has been written last by ", writer);
+      return;
+    }
+  }
+
+  int root(int node) const {
+    while (graph_.node(node).op && graph_.node(node).op->alias()) node = graph_.node(node).inputs[0].id;
+    return node;
+  }
+
+  const autodiff::Plan& plan_;
+  const autodiff::Graph& graph_;
+  bool backwards_;
+  int first_output_;
+  std::vector<int> paint_;
+  std::vector<int> copied_;  // bases of outputs that are copies; they are painted with the base, negative
+  std::size_t arena_used_ = 0, scratch_used_ = 0;
+  std::string problem_;
+};
+
+/// "" when the plan of the program is sound, else what is wrong.
+inline std::string unsound(const autodiff::Program& program, const autodiff::Graph& graph) {
+  const std::string forwards = PlanWalk(program, graph, false).problem();
+  return forwards.empty() ? PlanWalk(program, graph, true).problem() : forwards;
+}
+
+}  // namespace tests
