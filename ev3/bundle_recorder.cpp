@@ -20,6 +20,9 @@ BundleRecorder::BundleRecorder(const Evolution& before, std::string name)
       assess_batch_(before.streams().assess->batch()),
       adapt_batch_(before.streams().adapt->batch()) {
   if (spec_.settings.explore.clip_norm) fail("bundle: the format has no gradient clipping");
+  if (spec_.settings.metric.name != nn::accuracy().name) {
+    fail("bundle: the format has no metric but accuracy, got '", spec_.settings.metric.name, "'");
+  }
   if (spec_.settings.adapt.restart_without_growth && !spec_.settings.adapt.growth &&
       spec_.settings.adapt.rounds_before_growth) {
     fail("bundle: the format has no restarts without growth");

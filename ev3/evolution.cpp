@@ -1,5 +1,6 @@
 #include "ev3/evolution.h"
 
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <ostream>
@@ -16,6 +17,34 @@ Settings reference_profile(Settings settings) {
   settings.consume_check_batches = true;
   return settings;
 }
+
+namespace {
+
+// Throws Error unless the pools' samples and classes are those of the network.
+void check_fit(const nn::Network& network, const Pools& pools) {
+  for (const datasets::Dataset* pool : {&pools.explore, &pools.assess, &pools.adapt}) {
+    if (pool->size() > 0 && pool->sample().size() == nn::input_shape(network).size() &&
+        pool->classes <= nn::classes(network)) {
+      continue;
+    }
+    fail("evolution: ", nn::describe(network), " wants samples of shape ", nn::input_shape(network),
+         " and at most ", nn::classes(network), " classes; '", pool->name, "' has ", pool->size(),
+         " of shape ", pool->sample(), " and ", pool->classes, " classes");
+  }
+}
+
+// Throws Error unless the state is that of this optimizer for `size` parameters.
+void check_fit(const nn::Optimizer& optimizer, const nn::OptimizerState& state, std::size_t size,
+               std::size_t candidate) {
+  bool good = static_cast<int>(state.moments.size()) == nn::moment_count(optimizer);
+  for (const auto& moments : state.moments) good = good && moments.size() == size;
+  if (!good) {
+    fail("restore: optimizer state ", candidate, " is not one of '", nn::describe(optimizer), "' for ", size,
+         " parameters");
+  }
+}
+
+}  // namespace
 
 Streams make_streams(const Pools& pools, autodiff::Seed seed) {
   const auto stream = [&](const datasets::Dataset& pool, const char* name) {
@@ -37,8 +66,9 @@ Evolution::Evolution(Settings settings, Streams streams)
     fail("evolution: want at least one batch to assess and one to adapt, got ", settings_.assess.batches,
          " and ", settings_.adapt.batches);
   }
-  if (!(settings_.assess.alpha >= 0) || !(settings_.adapt.alpha >= 0)) {
-    fail("evolution: want alpha of at least 0, got ", settings_.assess.alpha, " (assess) and ",
+  const auto good = [](double alpha) { return alpha >= 0 && std::isfinite(alpha); };
+  if (!good(settings_.assess.alpha) || !good(settings_.adapt.alpha)) {
+    fail("evolution: want a finite alpha of at least 0, got ", settings_.assess.alpha, " (assess) and ",
          settings_.adapt.alpha, " (adapt)");
   }
   if (settings_.adapt.rounds_before_growth && *settings_.adapt.rounds_before_growth < 0) {
@@ -57,6 +87,9 @@ Evolution::Evolution(Settings settings, Streams streams)
   check_metric();
   if (settings_.consume_check_batches) state_.next_assess = state_.next_adapt = 1;
 }
+
+Evolution::Evolution(const Settings& settings, const Pools& pools)
+    : Evolution(settings, (check_fit(settings.model, pools), make_streams(pools, settings.seed))) {}
 
 void Evolution::check_metric() {
   const Model& model = state_.model;
@@ -125,6 +158,10 @@ void Evolution::restore(EvolutionState state) {
   }
   if (!state.optimizers.empty() && static_cast<int>(state.optimizers.size()) != explorer_.candidates()) {
     fail("restore: want ", explorer_.candidates(), " optimizer states, got ", state.optimizers.size());
+  }
+  // After a growth the states are those of the smaller network until the next explore replaces them.
+  for (std::size_t c = 0; c < state.optimizers.size() && !state.model.just_expanded; ++c) {
+    check_fit(settings_.optimizers[c % settings_.optimizers.size()], state.optimizers[c], expected.size(), c);
   }
   explorer_.restore(state.optimizers);
   state_ = std::move(state);

@@ -93,8 +93,7 @@ class Evolution {
   /// Starts with a freshly initialized model, and checks the metric on one assess and one adapt batch. Throws
   /// Error for settings out of range, or data that does not fit the network.
   Evolution(Settings settings, Streams streams);
-  Evolution(const Settings& settings, const Pools& pools)
-      : Evolution(settings, make_streams(pools, settings.seed)) {}
+  Evolution(const Settings& settings, const Pools& pools);
 
   Evolution(const Evolution&) = delete;
   Evolution& operator=(const Evolution&) = delete;

@@ -60,7 +60,8 @@ class BallastOp final : public autodiff::OpBase<BallastOp> {
   double flops_;
 };
 
-/// x, made expensive: 1e15 operations make the 16 chunks that are the most (or one for every sample).
+/// x, made expensive: by default enough for one chunk a sample, or 16 where the stage contains a sum over
+/// samples.
 inline Value ballast(Value x, double flops = 1e15) {
   return x.graph->add(std::make_shared<BallastOp>(flops), {x}, x.shape());
 }

@@ -264,6 +264,22 @@ TEST_CASE("ops that need all samples wait for them") {
   check_outputs(g, s, {gradient(loss, s.list[0].value), gradient(loss, s.list[1].value)});
 }
 
+TEST_CASE("after a sum over all samples, chunks begin again") {
+  Graph g;
+  Sources s{g};
+  const Value x = s.batch({37, 4});
+  const Value centred = ballast(ballast(x) - mean(ballast(x), {.axes = {0}}));
+  const Value spread = mean(square(centred), {.axes = {0}});
+  const Value normal = ballast(centred / sqrt(spread + 1e-3f));
+  check_outputs(g, s, {normal, gradient(sum(normal * x), x)});
+  const Program program = compile(g, {normal});
+  REQUIRE(program.plan().stages.size() == 4);    // the mean, the spread, its root as a whole, the quotient
+  CHECK(program.plan().stages[0].chunks == 13);  // of 3 samples: 16 is the most where there are sums to add
+  CHECK(program.plan().stages[1].chunks == 13);
+  CHECK(program.plan().stages[3].chunks == 37);
+  CHECK_FALSE(program.plan().stages[2].chunked);
+}
+
 TEST_CASE("values of another batch are taken as a whole") {
   Graph g;
   Sources s{g};

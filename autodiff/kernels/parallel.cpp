@@ -16,6 +16,18 @@ namespace autodiff::kernels {
 #if EV3_HAVE_TBB
 namespace {
 
+// libtbb is not built for ThreadSanitizer, which therefore cannot see how it hands work over: it is told. In
+// such a build this file itself is compiled without it, see CMakeLists.txt.
+#if EV3_TSAN
+extern "C" void __tsan_acquire(void* address);
+extern "C" void __tsan_release(void* address);
+void handed_over(void* address) { __tsan_release(address); }
+void taken_over(void* address) { __tsan_acquire(address); }
+#else
+void handed_over(void*) {}
+void taken_over(void*) {}
+#endif
+
 struct Pool {
   int count = oneapi::tbb::info::default_concurrency();
   // More threads than cores must be possible too: results may not depend on their number, and a test asks for
@@ -48,15 +60,22 @@ void parallel_for(int count, IndexedTask body) {
     for (int i = 0; i < count; ++i) body(i);
     return;
   }
+  char begin = 0, end = 0;
   const auto loop = [&] {
-    oneapi::tbb::parallel_for(
-        0, count, [&](int i) { body(i); }, oneapi::tbb::simple_partitioner());
+    const auto one = [&](int i) {
+      taken_over(&begin);
+      body(i);
+      handed_over(&end);
+    };
+    oneapi::tbb::parallel_for(0, count, one, oneapi::tbb::simple_partitioner());
   };
+  handed_over(&begin);
   if (p.arena) {
     p.arena->execute(loop);
   } else {
     loop();
   }
+  taken_over(&end);
 }
 #else
 int threads() { return 1; }

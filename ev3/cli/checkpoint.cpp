@@ -51,7 +51,9 @@ Checkpoint checkpoint_from(const nn::Safetensors& file, const std::string& where
   const auto& meta = file.metadata();
   if (!meta.contains("format") || meta.at("format") != format) fail("want the format ", format);
   const Json json = Json::parse(meta.at("state"));
-  Checkpoint out{.state = {}, .experiment = from_hex(meta.at("experiment")), .data = from_hex(meta.at("data"))};
+  Checkpoint out;
+  out.experiment = from_hex(meta.at("experiment"));
+  out.data = from_hex(meta.at("data"));
   EvolutionState& s = out.state;
   s.round = json.at("round");
   s.gradient_steps = json.at("gradient_steps");

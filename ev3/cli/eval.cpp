@@ -14,6 +14,7 @@
 #include "datasets/describe.h"
 #include "ev3/cli/commands.h"
 #include "ev3/cli/data_arguments.h"
+#include "ev3/cli/run_report.h"
 #include "ev3/cli/text_table.h"
 #include "nn/evaluate.h"
 #include "nn/model_file.h"
@@ -158,8 +159,8 @@ constexpr int most_in_matrix = 10;
 void print(const Arguments& arguments, const nn::ModelFile& model, const Dataset& data,
            const nn::Evaluation& e, const std::vector<Mistake>& mistakes) {
   std::cout << fmt::format("{}, {} parameters, on {}: {} samples {}\n", nn::describe(model.network),
-                           thousands(static_cast<std::int64_t>(model.parameters.size())), data.name,
-                           thousands(data.size()), data.sample().str())
+                           grouped(static_cast<std::int64_t>(model.parameters.size())), data.name,
+                           grouped(data.size()), data.sample().str())
             << e << "\n\n"
             << (e.classes <= most_in_matrix ? confusion_matrix(data, e) : confused_pairs(data, e));
   if (!mistakes.empty()) {

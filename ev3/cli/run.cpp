@@ -68,14 +68,14 @@ class Run {
 
 void Run::start(const fs::path& path, const std::string& environment_text) {
   if (!quiet_) fmt::print("{}", header(experiment_, data_, settings_));
-  folder_ = RunFolder::create(
-      path, {to_toml(experiment_), to_bytes(checkpoint()), environment_text, model_file()});
+  folder_.emplace(RunFolder::create(
+      path, {to_toml(experiment_), to_bytes(checkpoint()), environment_text, model_file()}));
   rounds();
 }
 
 void Run::resume(RunFolder folder, const Checkpoint& from, const std::string& environment_text) {
   evolution_.restore(from.state);
-  folder_ = std::move(folder);
+  folder_.emplace(std::move(folder));
   done_ = folder_->cut_back(from.state.round);
   if (!quiet_) fmt::print("{}", header(experiment_, data_, settings_));
   if (evolution_.round() >= experiment_.rounds) {

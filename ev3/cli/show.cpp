@@ -12,6 +12,7 @@
 #include "ev3/cli/commands.h"
 #include "ev3/cli/config_build.h"
 #include "ev3/cli/data_arguments.h"
+#include "ev3/cli/run_report.h"
 #include "ev3/cli/text_table.h"
 #include "nn/model_file.h"
 #include "nn/training.h"
@@ -51,7 +52,7 @@ Subject read_subject(const std::string& path) {
           .batch = experiment.data.batch};
 }
 
-std::string count(std::size_t n) { return thousands(static_cast<std::int64_t>(n)); }
+std::string count(std::size_t n) { return grouped(static_cast<std::int64_t>(n)); }
 
 std::string layers(const Subject& subject) {
   const nn::Layout& layout = subject.parameters.layout();

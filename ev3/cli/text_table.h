@@ -1,17 +1,11 @@
-// Small helpers for what the commands print.
+// Columns of text, for what the commands print.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace ev3::cli {
-
-/// 1234567 as "1,234,567".
-std::string thousands(std::int64_t n);
-/// 41213 as "41.2 kB" (1 kB is 1,000 bytes).
-std::string bytes_text(std::size_t bytes);
 
 /// Cells in columns as wide as their widest cell, two spaces apart.
 class TextTable {

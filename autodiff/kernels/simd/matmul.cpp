@@ -34,28 +34,29 @@ constexpr int tile_rows = 8;  // 32 registers: 8 x 3 sums
 constexpr int tile_rows = 4;  // 16 registers: 4 x 3 sums
 #endif
 constexpr int tile_vectors = 3;
-constexpr std::size_t block_k = 256, block_n = 96;  // of b: 96 KiB, for the second-level cache
+constexpr std::size_t block_k = 256;  // a strip of b is at most 48 KiB
 
-// c [R, width] (+)= a [R, k] b [k, width]; C vectors hold a row. b is readable up to whole vectors.
+// c [R, width] (+)= a [R, k] b [k, width]; C vectors hold a row. The last one ends where the row ends and so
+// overlaps the one before: both compute the same. Only a row shorter than one vector is stored in part, and
+// its b must be padded to a whole one.
 template <int R, int C, class D>
 HWY_INLINE void tile(D d, std::size_t k, const Matrix& a, const float* b, std::size_t b_row, float* c,
                      std::size_t c_row, std::size_t width, bool add) {
-  constexpr std::size_t N = lanes<D>;
-  constexpr std::size_t rows = R, vectors = C;
-  const std::size_t last = width - (vectors - 1) * N;  // columns in the last vector
+  constexpr std::size_t N = lanes<D>, rows = R, vectors = C;
+  const bool part = width < N;
+  const std::size_t last = part ? 0 : width - N;
+  const auto at = [last](std::size_t j) { return j + 1 < vectors ? j * N : last; };
   hn::Vec<D> sum[rows][vectors];
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t j = 0; j < vectors; ++j) {
-      const float* from = c + i * c_row + j * N;
-      sum[i][j] = !add                           ? hn::Zero(d)
-                  : j + 1 < vectors || last == N ? hn::LoadU(d, from)
-                                                 : load_first(d, from, last);
+      const float* from = c + i * c_row + at(j);
+      sum[i][j] = !add ? hn::Zero(d) : part ? load_first(d, from, width) : hn::LoadU(d, from);
     }
   }
   const float* factors = a.data;
   for (std::size_t p = 0; p < k; ++p, b += b_row, factors += a.column) {
     hn::Vec<D> row[vectors];
-    for (std::size_t j = 0; j < vectors; ++j) row[j] = hn::LoadU(d, b + j * N);
+    for (std::size_t j = 0; j < vectors; ++j) row[j] = hn::LoadU(d, b + at(j));
     for (std::size_t i = 0; i < rows; ++i) {
       const auto factor = hn::Set(d, factors[i * a.row]);
       for (std::size_t j = 0; j < vectors; ++j) sum[i][j] = hn::MulAdd(factor, row[j], sum[i][j]);
@@ -63,11 +64,11 @@ HWY_INLINE void tile(D d, std::size_t k, const Matrix& a, const float* b, std::s
   }
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t j = 0; j < vectors; ++j) {
-      float* to = c + i * c_row + j * N;
-      if (j + 1 < vectors || last == N) {
-        hn::StoreU(sum[i][j], d, to);
+      float* to = c + i * c_row + at(j);
+      if (part) {
+        store_first(sum[i][j], d, to, width);
       } else {
-        store_first(sum[i][j], d, to, last);
+        hn::StoreU(sum[i][j], d, to);
       }
     }
   }
@@ -87,20 +88,22 @@ void strip(D d, std::size_t m, std::size_t k, Matrix a, const float* b, std::siz
   }
 }
 
-// to [k, whole vectors of D] = b [k, width], the rest 0.
+// to [k, width] = b [k, width], and zeros up to a whole vector where width is less.
 template <class D>
 void pack(D d, std::size_t k, std::size_t width, const Matrix& b, float* to, std::size_t to_row) {
+  constexpr std::size_t N = lanes<D>;
   if (b.column == 1) {
-    for (std::size_t p = 0; p < k; ++p) {
-      for (std::size_t j = 0; j < width; j += lanes<D>) {
-        const float* from = b.at(p, j);
-        const bool whole = j + lanes<D> <= width;
-        hn::StoreU(whole ? hn::LoadU(d, from) : load_first(d, from, width - j), d, to + p * to_row + j);
+    for (std::size_t p = 0; p < k; ++p, to += to_row) {
+      const float* from = b.at(p, 0);
+      if (width < N) {
+        hn::StoreU(load_first(d, from, width), d, to);
+        continue;
       }
+      for (std::size_t j = 0; j + N < width; j += N) hn::StoreU(hn::LoadU(d, from + j), d, to + j);
+      hn::StoreU(hn::LoadU(d, from + width - N), d, to + width - N);
     }
   } else {
-    for (std::size_t p = 0; width < to_row && p < k; ++p)
-      std::fill(to + p * to_row + width, to + (p + 1) * to_row, 0.0f);
+    if (width < N) std::fill(to, to + k * to_row, 0.0f);
     transpose(width, k, b.data, b.column, to, to_row);
   }
 }
@@ -110,24 +113,21 @@ template <class D>
 void product(D d, std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b, float* c,
              std::size_t c_row) {
   constexpr std::size_t N = lanes<D>;
-  HWY_ALIGN float packed[block_k * block_n];
+  HWY_ALIGN float packed[block_k * tile_vectors * N];
   // Rows of b that are few, or used only a few times, are read where they are.
-  const bool in_place = b.column == 1 && (m < 2 * tile_rows || n * k <= 8192);
+  const bool in_place = b.column == 1 && n >= N && (m < 2 * tile_rows || n * k <= 8192);
   for (std::size_t p = 0; p < k; p += block_k) {
     const std::size_t depth = std::min(block_k, k - p);
-    float* to = packed;
     for (std::size_t j = 0; j < n;) {
-      const std::size_t left = (n - j + N - 1) / N;  // vectors
+      // Never one vector behind others: the last strip must be longer than a vector.
+      const std::size_t left = (n - j + N - 1) / N;
       const std::size_t vectors = left == 4 ? 2 : std::min<std::size_t>(left, tile_vectors);
       const std::size_t width = std::min(vectors * N, n - j);
-      const float* panel = b.at(p, j);
-      std::size_t panel_row = b.row;
-      if (!in_place || width < vectors * N) {
-        panel_row = vectors * N;
-        pack(d, depth, width, {panel, b.row, b.column}, to, panel_row);
-        panel = to;
-      }
       const Matrix rows{a.at(0, p), a.row, a.column};
+      const Matrix columns{b.at(p, j), b.row, b.column};
+      if (!in_place) pack(d, depth, width, columns, packed, vectors * N);
+      const float* panel = in_place ? columns.data : packed;
+      const std::size_t panel_row = in_place ? b.row : vectors * N;
       if (vectors == 1) {
         strip<tile_rows, 1>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
       } else if (vectors == 2) {
@@ -140,11 +140,11 @@ void product(D d, std::size_t m, std::size_t n, std::size_t k, const Matrix& a, 
   }
 }
 
-// With vectors no wider than the rows of c need.
+// With vectors no longer than the rows of c, if there are such.
 void product(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b, float* c,
              std::size_t c_row) {
-  if (n <= 4) return product(Quad(), m, n, k, a, b, c, c_row);
-  if (n <= 8) return product(hn::CappedTag<float, 8>(), m, n, k, a, b, c, c_row);
+  if (n < 8) return product(Quad(), m, n, k, a, b, c, c_row);
+  if (n < lanes<Full>) return product(hn::CappedTag<float, 8>(), m, n, k, a, b, c, c_row);
   product(Full(), m, n, k, a, b, c, c_row);
 }
 

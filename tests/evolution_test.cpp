@@ -1,0 +1,554 @@
+#include "ev3/evolution.h"
+
+#include <cmath>
+
+#include "datasets/synthetic.h"
+#include "tests/catch.h"
+#include "tests/files.h"
+#include "tests/synthetic_batches.h"
+
+using namespace ev3;
+namespace kernels = autodiff::kernels;
+
+namespace {
+
+// Small enough for a test, noisy enough that candidates are kept and refused.
+Settings small_settings() {
+  return {.model = nn::Mlp{.inputs = {2}, .hidden = {4}, .classes = 3},
+          .losses = {nn::CrossEntropy{{0.5f}}, nn::CrossEntropy{{2.0f}}},
+          .optimizers = {nn::Sgd{.learning_rate = 0.3}, nn::AdamW{.learning_rate = 0.02}},
+          .explore = {.trajectory_length = 6},
+          .assess = {.batches = 2, .alpha = 0.5},
+          .adapt = {.batches = 4, .alpha = 1.0}};
+}
+
+Streams small_streams() { return synthetic_streams({.features = 2, .classes = 3, .batch = 16}); }
+
+// The same, growing after two rounds without significance, of which there are many.
+Settings growing_settings() {
+  Settings settings = small_settings();
+  settings.adapt.alpha = 3;
+  settings.adapt.rounds_before_growth = 1;
+  settings.adapt.growth = Expand{};
+  return settings;
+}
+
+bool equal(const nn::OptimizerState& a, const nn::OptimizerState& b) {
+  bool same = a.step == b.step && a.moments.size() == b.moments.size();
+  for (std::size_t k = 0; same && k < a.moments.size(); ++k) {
+    same = std::equal(a.moments[k].begin(), a.moments[k].end(), b.moments[k].begin(), b.moments[k].end());
+  }
+  return same;
+}
+
+bool equal(const EvolutionState& a, const EvolutionState& b) {
+  return a.model.network == b.model.network && a.model.params == b.model.params &&
+         a.model.stable == b.model.stable && a.model.history == b.model.history &&
+         a.model.just_expanded == b.model.just_expanded && a.model.growths == b.model.growths &&
+         std::equal(a.optimizers.begin(), a.optimizers.end(), b.optimizers.begin(), b.optimizers.end(),
+                    [](const auto& x, const auto& y) { return equal(x, y); }) &&
+         a.round == b.round && a.gradient_steps == b.gradient_steps && a.next_explore == b.next_explore &&
+         a.next_assess == b.next_assess && a.next_adapt == b.next_adapt;
+}
+
+// EV3 once more, in double and written out: one hidden layer, accuracy, SGD with momentum.
+class BruteForce {
+ public:
+  using Vector = std::vector<double>;
+  struct Step {
+    std::vector<Vector> candidates;
+    std::vector<Bounds> assess, adapt;
+    std::size_t selected = 0, best = 0;
+    bool significant = false;
+  };
+
+  BruteForce(const nn::Mlp& net, const nn::Parameters& params, Streams streams)
+      : in_(static_cast<std::size_t>(net.inputs[0])),
+        hidden_(static_cast<std::size_t>(net.hidden[0])),
+        out_(static_cast<std::size_t>(net.classes)),
+        current_(params.values().begin(), params.values().end()),
+        stable_(current_),
+        streams_(std::move(streams)) {}
+
+  Step step(const std::vector<double>& multipliers, const std::vector<std::pair<double, double>>& sgd, int length,
+            const AssessOptions& assess, const AdaptOptions& adapt) {
+    Step s;
+    velocity_.resize(multipliers.size() * sgd.size(), Vector(current_.size(), 0.0));
+    for (const double t : multipliers) {
+      for (const auto& [rate, momentum] : sgd) {
+        Vector p = current_, &v = velocity_[s.candidates.size()];
+        for (int k = 0; k < length; ++k) {
+          const Vector g = gradient(p, t, read(*streams_.explore, explore_++, 1));
+          for (std::size_t i = 0; i < p.size(); ++i) {
+            v[i] = g[i] + momentum * v[i];
+            p[i] -= rate * v[i];
+          }
+        }
+        s.candidates.push_back(p);
+      }
+    }
+    const Samples first = read(*streams_.assess, assess_, assess.batches);
+    assess_ += assess.batches;
+    for (const Vector& p : s.candidates) s.assess.push_back(accuracy_bounds(p, first, assess.alpha));
+    s.selected = greatest(s.assess);
+    const Samples second = read(*streams_.adapt, adapt_, adapt.batches);
+    adapt_ += adapt.batches;
+    const Vector choices[] = {s.candidates[s.selected], current_, stable_};
+    for (const Vector& p : choices) s.adapt.push_back(accuracy_bounds(p, second, adapt.alpha));
+    s.best = greatest(s.adapt);
+    s.significant = s.adapt[s.best].lcb > s.adapt[2].ucb;
+    current_ = choices[s.best];
+    if (s.significant) stable_ = current_;
+    return s;
+  }
+
+  const Vector& current() const { return current_; }
+  const Vector& stable() const { return stable_; }
+
+ private:
+  struct Samples {
+    std::vector<float> x;
+    std::vector<std::int32_t> y;
+  };
+
+  static Samples read(const Batches& batches, std::int64_t first, int count) {
+    Samples s;
+    datasets::Batch buffer;
+    for (int i = 0; i < count; ++i) {
+      const BatchView b = batches.read(first + i, buffer);
+      s.x.insert(s.x.end(), b.features.begin(), b.features.end());
+      s.y.insert(s.y.end(), b.labels.begin(), b.labels.end());
+    }
+    return s;
+  }
+
+  // p holds W1 [in, hidden], b1, W2 [hidden, out], b2; h = relu(x W1 + b1), z = h W2 + b2.
+  void forward(const Vector& p, const float* x, Vector& h, Vector& z) const {
+    const std::size_t b1 = in_ * hidden_, w2 = b1 + hidden_, b2 = w2 + hidden_ * out_;
+    h.assign(hidden_, 0.0);
+    z.assign(out_, 0.0);
+    for (std::size_t j = 0; j < hidden_; ++j) {
+      h[j] = p[b1 + j];
+      for (std::size_t i = 0; i < in_; ++i) h[j] += static_cast<double>(x[i]) * p[i * hidden_ + j];
+      h[j] = std::max(h[j], 0.0);
+    }
+    for (std::size_t k = 0; k < out_; ++k) {
+      z[k] = p[b2 + k];
+      for (std::size_t j = 0; j < hidden_; ++j) z[k] += h[j] * p[w2 + j * out_ + k];
+    }
+  }
+
+  // Of the mean of xent(t z, y).
+  Vector gradient(const Vector& p, double t, const Samples& s) const {
+    const std::size_t b1 = in_ * hidden_, w2 = b1 + hidden_, b2 = w2 + hidden_ * out_;
+    Vector g(p.size(), 0.0), h, z;
+    for (std::size_t n = 0; n < s.y.size(); ++n) {
+      const float* x = s.x.data() + n * in_;
+      forward(p, x, h, z);
+      double sum = 0;
+      for (const double value : z) sum += std::exp(t * value);
+      Vector dz(out_);
+      for (std::size_t k = 0; k < out_; ++k) {
+        const bool hit = static_cast<std::size_t>(s.y[n]) == k;
+        dz[k] = t * (std::exp(t * z[k]) / sum - (hit ? 1 : 0)) / static_cast<double>(s.y.size());
+        g[b2 + k] += dz[k];
+      }
+      for (std::size_t j = 0; j < hidden_; ++j) {
+        double dh = 0;
+        for (std::size_t k = 0; k < out_; ++k) {
+          g[w2 + j * out_ + k] += h[j] * dz[k];
+          dh += dz[k] * p[w2 + j * out_ + k];
+        }
+        if (h[j] == 0) continue;
+        g[b1 + j] += dh;
+        for (std::size_t i = 0; i < in_; ++i) g[i * hidden_ + j] += static_cast<double>(x[i]) * dh;
+      }
+    }
+    return g;
+  }
+
+  Bounds accuracy_bounds(const Vector& p, const Samples& s, double alpha) const {
+    Vector h, z;
+    double hits = 0;
+    const auto n = static_cast<double>(s.y.size());
+    for (std::size_t i = 0; i < s.y.size(); ++i) {
+      forward(p, s.x.data() + i * in_, h, z);
+      std::size_t best = 0;
+      for (std::size_t k = 1; k < out_; ++k) best = z[k] > z[best] ? k : best;
+      hits += best == static_cast<std::size_t>(s.y[i]);
+    }
+    const double mean = hits / n, error = std::sqrt(mean * (1 - mean) / (n - 1));
+    return {mean, mean - alpha * error, mean + alpha * error};
+  }
+
+  static std::size_t greatest(const std::vector<Bounds>& all) {
+    std::size_t best = 0;
+    for (std::size_t i = 1; i < all.size(); ++i) best = all[i].lcb > all[best].lcb ? i : best;
+    return best;
+  }
+
+  std::size_t in_, hidden_, out_;
+  Vector current_, stable_;
+  Streams streams_;
+  std::vector<Vector> velocity_;
+  std::int64_t explore_ = 0, assess_ = 0, adapt_ = 0;
+};
+
+void check_close(std::span<const float> got, const std::vector<double>& want) {
+  REQUIRE(got.size() == want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    CHECK(static_cast<double>(got[i]) == Approx(want[i]).epsilon(1e-4).margin(1e-5));  // float against double
+  }
+}
+
+void check_close(const std::vector<Bounds>& got, const std::vector<Bounds>& want) {
+  REQUIRE(got.size() == want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    CHECK(got[i].mean == Approx(want[i].mean).epsilon(1e-12));
+    CHECK(got[i].lcb == Approx(want[i].lcb).epsilon(1e-6));  // the root of n is float's
+    CHECK(got[i].ucb == Approx(want[i].ucb).epsilon(1e-6));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("rounds agree with EV3 written out in double") {
+  Settings settings = small_settings();
+  settings.optimizers = {nn::Sgd{.learning_rate = 0.3}, nn::Sgd{.learning_rate = 0.05, .momentum = 0.9f}};
+  settings.adapt.alpha = 0.7;
+  Evolution evolution(settings, small_streams());
+  BruteForce brute(std::get<nn::Mlp>(settings.model), evolution.model().params, small_streams());
+  int refused = 0, significant = 0;
+  for (int round = 0; round < 6; ++round) {
+    INFO("round " << round);
+    const StepRecord record = evolution.step();
+    const BruteForce::Step expected =
+        brute.step({0.5, 2.0}, {{static_cast<double>(0.3f), 0}, {static_cast<double>(0.05f), static_cast<double>(0.9f)}},
+                   settings.explore.trajectory_length, settings.assess, settings.adapt);
+    check_close(record.assess.candidates, expected.assess);
+    check_close(record.adapt.bounds, expected.adapt);
+    CHECK(record.assess.selected == static_cast<int>(expected.selected));
+    CHECK(static_cast<std::size_t>(record.adapt.best) == expected.best);
+    CHECK(record.adapt.significant == expected.significant);
+    for (std::size_t c = 0; c < 4; ++c) {
+      check_close(evolution.candidates()[c].params.values(), expected.candidates[c]);
+    }
+    check_close(evolution.model().params.values(), brute.current());
+    check_close(evolution.model().stable.values(), brute.stable());
+    refused += record.adapt.best != Best::candidate;
+    significant += record.adapt.significant;
+  }
+  CHECK(refused > 0);  // else the test shows less than it should
+  CHECK(significant > 0);
+}
+
+TEST_CASE("a record says which batches were used, and the next round goes on behind them") {
+  Settings settings = growing_settings();
+  settings.adapt.alpha = 50;  // nothing is significant: rounds 1, 3, ... grow
+  Evolution evolution(settings, small_streams());
+  std::int64_t adapt = 0;
+  for (int round = 0; round < 4; ++round) {
+    const StepRecord record = evolution.step();
+    CHECK(record.round == round);
+    CHECK(record.first_explore_batch == round * 4 * 6);
+    CHECK(record.assess.first_batch == round * 2);
+    CHECK(record.adapt.first_batch == adapt);
+    CHECK(record.adapt.expanded == (round % 2 == 1));
+    CHECK(record.growth.has_value() == record.adapt.expanded);
+    CHECK(record.gradient_steps == (round + 1) * 4 * 6);
+    CHECK(record.candidates.size() == 4);
+    CHECK(record.candidates[3].losses.size() == 6);
+    adapt += record.adapt.expanded ? 5 : 4;
+  }
+  CHECK(evolution.state().next_adapt == adapt);
+  CHECK(evolution.model().growths == 2);
+}
+
+TEST_CASE("the reference gives up one assess and one adapt batch at start-up") {
+  Evolution evolution(reference_profile(small_settings()), small_streams());
+  const StepRecord record = evolution.step();
+  CHECK(record.first_explore_batch == 0);
+  CHECK(record.assess.first_batch == 1);
+  CHECK(record.adapt.first_batch == 1);
+}
+
+TEST_CASE("always accept with one loss and one optimizer is plain training") {
+  Settings settings = small_settings();
+  settings.losses.resize(1);
+  settings.optimizers.resize(1);
+  settings.adapt.rule = AdaptRule::always_accept;
+  Evolution evolution(settings, small_streams());
+  nn::Parameters params = evolution.model().params;
+  const nn::Parameters initial = params;
+  nn::TrainingStep step(settings.model, settings.losses[0], settings.optimizers[0], {.batch = 16});
+  datasets::Batch buffer;
+  for (int round = 0; round < 3; ++round) {
+    const StepRecord record = evolution.step();
+    CHECK(verdict(record) == "accepted");
+    CHECK(record.adapt.bounds.size() == 1);
+    for (int k = 0; k < 6; ++k) {
+      const BatchView batch = evolution.streams().explore->read(6 * round + k, buffer);
+      step.run(params, batch.features, batch.target());
+    }
+    CHECK(evolution.model().params == params);
+    CHECK(evolution.model().stable == initial);
+    CHECK(evolution.stable() == params);
+  }
+}
+
+TEST_CASE("always accept grows every K + 1 steps") {
+  for (const int k : {0, 1, 3}) {
+    Settings settings = growing_settings();
+    settings.adapt.rule = AdaptRule::always_accept;
+    settings.adapt.rounds_before_growth = k;
+    settings.adapt.growth = Widen{1};
+    Evolution evolution(settings, small_streams());
+    std::vector<int> grown;
+    for (int round = 0; round < 10; ++round) {
+      if (evolution.step().adapt.expanded) grown.push_back(round);
+    }
+    std::vector<int> expected;  // with K = 0 a history that is not empty, so K = 0 acts as 1
+    for (int round = std::max(k, 1); round < 10; round += std::max(k, 1) + 1) expected.push_back(round);
+    INFO("K = " << k);
+    CHECK(grown == expected);
+  }
+}
+
+TEST_CASE("without a way to grow the reference restarts, everybody else goes on") {
+  Settings settings = small_settings();
+  settings.adapt.alpha = 50;
+  settings.adapt.rounds_before_growth = 1;
+  Evolution plain(settings, small_streams());
+  for (int round = 0; round < 4; ++round) CHECK_FALSE(plain.step().adapt.expanded);
+  CHECK(plain.state().optimizers[1].step == 24);
+
+  Evolution reference(reference_profile(settings), small_streams());
+  CHECK_FALSE(reference.step().adapt.expanded);
+  const Model before = reference.model();
+  const StepRecord restart = reference.step();
+  CHECK(restart.adapt.expanded);
+  CHECK_FALSE(restart.growth.has_value());
+  CHECK(verdict(restart) == "restarted");
+  CHECK(reference.model().params == before.params);  // the candidate was thrown away
+  CHECK(reference.model().network == before.network);
+  CHECK(reference.model().history.size() == 0);
+  CHECK(reference.state().next_adapt == 1 + 4 + 5);
+  reference.step();
+  CHECK(reference.state().optimizers[1].step == 6);  // restarted
+}
+
+TEST_CASE("growth keeps what the model computes, and takes the same fresh values for both") {
+  Settings settings = growing_settings();
+  settings.adapt.alpha = 50;
+  Evolution evolution(settings, small_streams());
+  evolution.step();
+  const Model before = evolution.model();
+  const StepRecord record = evolution.step();
+  REQUIRE(record.growth.has_value());
+  REQUIRE(evolution.growth().has_value());
+  const GrowthStep& growth = *evolution.growth();
+  CHECK(evolution.model().network == growth.plan.larger);
+  CHECK(record.grown_to == nn::describe(growth.plan.larger));
+  CHECK(verdict(record) == "grown to " + record.grown_to);
+  CHECK(evolution.model().params == grow(growth.plan, before.network, before.params, growth.fresh));
+  CHECK(evolution.model().stable == grow(growth.plan, before.network, before.stable, growth.fresh));
+  datasets::Batch buffer;
+  const BatchView batch = evolution.streams().explore->read(0, buffer);
+  const auto outputs = [&](const Model& model) {
+    nn::Evaluator evaluator(model.network, 16);
+    const auto out = evaluator(model.params.values(), batch.features);
+    return std::vector<double>(out.begin(), out.end());
+  };
+  const auto old_outputs = outputs(before), new_outputs = outputs(evolution.model());
+  for (std::size_t i = 0; i < old_outputs.size(); ++i) {
+    CHECK(new_outputs[i] == Approx(old_outputs[i]).epsilon(1e-5).margin(1e-6));
+  }
+  CHECK(evolution.step().network == record.grown_to);
+  CHECK_FALSE(evolution.growth().has_value());
+}
+
+TEST_CASE("a run goes on from a saved state with the same bits") {
+  Evolution whole(growing_settings(), small_streams());
+  std::vector<EvolutionState> states{whole.state()};
+  for (int round = 0; round < 7; ++round) {
+    whole.step();
+    states.push_back(whole.state());
+  }
+  REQUIRE(whole.model().growths > 0);
+  for (std::size_t start = 0; start < states.size(); ++start) {
+    INFO("from round " << start);
+    Evolution resumed(growing_settings(), small_streams());
+    resumed.step();  // whatever it did before
+    resumed.restore(states[start]);
+    CHECK(equal(resumed.state(), states[start]));
+    for (std::size_t round = start + 1; round < states.size(); ++round) {
+      resumed.step();
+      CHECK(equal(resumed.state(), states[round]));
+    }
+  }
+}
+
+TEST_CASE("a state of other settings is refused") {
+  Evolution evolution(small_settings(), small_streams());
+  evolution.step();
+  const EvolutionState good = evolution.state();
+  const auto error = [&](const auto& change) {
+    EvolutionState state = good;
+    change(state);
+    const std::string text = error_of([&] { evolution.restore(state); });
+    CHECK(equal(evolution.state(), good));
+    return text;
+  };
+  const auto other = nn::initialize(nn::Network(nn::Mlp{.inputs = {2}, .hidden = {9}, .classes = 3}), {1});
+  CHECK(error([](EvolutionState&) {}) == "no error");
+  CHECK_THAT(error([&](EvolutionState& s) { s.model.params = other; }), ContainsSubstring("not those of mlp 2-4-3"));
+  CHECK_THAT(error([&](EvolutionState& s) { s.model.stable = other; }), ContainsSubstring("not those of mlp 2-4-3"));
+  CHECK_THAT(error([](EvolutionState& s) { s.optimizers.pop_back(); }), ContainsSubstring("want 4 optimizer states, got 3"));
+  CHECK_THAT(error([](EvolutionState& s) { s.optimizers[1].moments.pop_back(); }), ContainsSubstring("optimizer state 1"));
+  CHECK_THAT(error([](EvolutionState& s) { s.optimizers[3].moments[0] = autodiff::AlignedBuffer<float>(3); }),
+             ContainsSubstring("optimizer state 3"));
+}
+
+TEST_CASE("a run has the same bits for one, two and three threads") {
+  const KeepSettings keep;
+  std::vector<EvolutionState> ends;
+  for (const int threads : {1, 2, 3}) {
+    kernels::set_threads(threads);
+    Evolution evolution(growing_settings(), small_streams());
+    for (int round = 0; round < 6; ++round) evolution.step();
+    ends.push_back(evolution.state());
+    CHECK(equal(ends.front(), ends.back()));
+  }
+}
+
+TEST_CASE("a stopped step changes nothing") {
+  Evolution evolution(small_settings(), small_streams()), undisturbed(small_settings(), small_streams());
+  evolution.step(), undisturbed.step();
+  Progress progress;
+  progress.stop = true;
+  CHECK_FALSE(evolution.try_step(&progress).has_value());
+  CHECK(equal(evolution.state(), undisturbed.state()));
+  CHECK(evolution.candidates().size() == 4);
+  evolution.step(), undisturbed.step();
+  CHECK(equal(evolution.state(), undisturbed.state()));
+}
+
+TEST_CASE("a metric that cannot be used is found at start-up, and named") {
+  const auto error = [](const nn::Metric& metric) {
+    Settings settings = small_settings();
+    settings.metric = metric;
+    return error_of([&] { Evolution(settings, small_streams()); });
+  };
+  CHECK_THAT(error({"mean", [](const nn::Predictions&) { return std::vector<double>{0.5}; }}),
+             ContainsSubstring("metric 'mean'") && ContainsSubstring("at least two, got 1"));
+  CHECK_THAT(error({"none", [](const nn::Predictions&) { return std::vector<double>{}; }}),
+             ContainsSubstring("metric 'none'") && ContainsSubstring("got 0"));
+  CHECK_THAT(error(nn::per_sample("broken", [](auto, int) { return NAN; })),
+             ContainsSubstring("metric 'broken'") && ContainsSubstring("finite"));
+}
+
+TEST_CASE("a metric of one's own is maximized, differentiable or not") {
+  // Overlooking class 2 costs ten times as much as any other mistake.
+  const auto cost = [](std::span<const float> z, int label) {
+    const auto best = std::max_element(z.begin(), z.end()) - z.begin();
+    return best == label ? 0.0 : label == 2 ? -10.0 : -1.0;
+  };
+  Settings settings = small_settings();
+  settings.metric = nn::per_sample("cost", cost);
+  Evolution evolution(settings, small_streams());
+  const SampleSet samples = collect(*evolution.streams().assess, 0, 2);
+  const StepRecord record = evolution.step();
+  double best = -INFINITY;
+  for (std::size_t c = 0; c < 4; ++c) {
+    nn::Evaluator evaluator(settings.model, 32);
+    const auto z = evaluator(evolution.candidates()[c].params.values(), samples.features);
+    std::vector<double> values;
+    for (std::size_t i = 0; i < 32; ++i) values.push_back(cost(z.subspan(3 * i, 3), samples.labels[i]));
+    CHECK(record.assess.candidates[c] == bounds(values, 0.5));
+    best = std::max(best, record.assess.candidates[c].lcb);
+  }
+  CHECK(record.assess.candidates[static_cast<std::size_t>(record.assess.selected)].lcb == best);
+  const double first = record.adapt.bounds[2].mean;
+  for (int round = 0; round < 10; ++round) evolution.step();
+  CHECK(evolution.step().adapt.bounds[2].mean > first + 0.5);  // stable now, by the same metric
+}
+
+TEST_CASE("a metric for sets of samples works by resampling") {
+  Settings settings = small_settings();
+  settings.metric = nn::bootstrap(
+      "worst class", [](const nn::Predictions& p) {
+        const nn::Evaluation e = nn::evaluate(p);
+        double worst = 1;
+        for (std::size_t c = 0; c < 3; ++c) {
+          const auto row = std::span(e.confusion).subspan(3 * c, 3);
+          const auto all = static_cast<double>(row[0] + row[1] + row[2]);
+          if (all > 0) worst = std::min(worst, static_cast<double>(row[c]) / all);
+        }
+        return worst;
+      },
+      20, {1});
+  Evolution evolution(settings, small_streams());
+  const StepRecord record = evolution.step();
+  for (const Bounds& b : record.adapt.bounds) CHECK((b.lcb <= b.mean && b.mean <= b.ucb));
+}
+
+TEST_CASE("settings out of range, and data that do not fit, are refused") {
+  const auto error = [](const auto& change) {
+    Settings settings = small_settings();
+    change(settings);
+    return error_of([&] { Evolution(settings, small_streams()); });
+  };
+  CHECK(error([](Settings&) {}) == "no error");
+  CHECK_THAT(error([](Settings& s) { s.assess.batches = 0; }), ContainsSubstring("at least one batch to assess"));
+  CHECK_THAT(error([](Settings& s) { s.adapt.batches = -1; }), ContainsSubstring("got 2 and -1"));
+  CHECK_THAT(error([](Settings& s) { s.assess.alpha = -0.1; }), ContainsSubstring("alpha of at least 0, got -0.1"));
+  CHECK_THAT(error([](Settings& s) { s.adapt.alpha = NAN; }), ContainsSubstring("alpha"));
+  CHECK_THAT(error([](Settings& s) { s.adapt.alpha = INFINITY; }), ContainsSubstring("alpha"));
+  CHECK_THAT(error([](Settings& s) { s.adapt.rounds_before_growth = -1; }), ContainsSubstring("rounds_before_growth"));
+  CHECK_THAT(error([](Settings& s) { s.adapt.growth = Widen{0.1}; }), ContainsSubstring("factor"));
+  CHECK_THAT(error([](Settings& s) { s.losses = {}; }), ContainsSubstring("at least one loss"));
+  CHECK_THAT(error([](Settings& s) { s.model = nn::Mlp{.inputs = {3}, .hidden = {4}, .classes = 3}; }),
+             ContainsSubstring("features"));
+
+  const auto pools_error = [](int classes) {
+    const datasets::Dataset data = datasets::gaussian({.samples = 100, .labels = classes});
+    return error_of([&] { Evolution(small_settings(), Pools{data, data, data, 8}); });
+  };
+  CHECK(pools_error(3) == "no error");
+  CHECK(pools_error(2) == "no error");  // one class has no samples
+  CHECK_THAT(pools_error(5), ContainsSubstring("5 classes") && ContainsSubstring("mlp 2-4-3"));
+}
+
+TEST_CASE("the three streams are shuffled differently, and by the seed") {
+  const datasets::Dataset data = datasets::gaussian({.samples = 100});
+  const Pools pools{data, data, data, 20};
+  const Streams a = make_streams(pools, {1}), b = make_streams(pools, {1}), c = make_streams(pools, {2});
+  const auto first = [](const Batches& batches) { return collect(batches, 0, 1).features; };
+  CHECK(first(*a.explore) == first(*b.explore));
+  CHECK(first(*a.explore) != first(*c.explore));
+  CHECK(first(*a.explore) != first(*a.assess));
+  CHECK(first(*a.assess) != first(*a.adapt));
+}
+
+TEST_CASE("a round prints itself in one line") {
+  StepRecord record{.round = 4,
+                    .network = "mlp 2-4-3",
+                    .candidates = std::vector<StepRecord::Trajectory>(4),
+                    .assess = {.candidates = std::vector<Bounds>(4, Bounds{0.5, 0.4, 0.6}), .selected = 2},
+                    .adapt = {.bounds = {{0.6, 0.5, 0.7}, {0.5, 0.4, 0.6}, {0.4, 0.3, 0.45}}, .significant = true},
+                    .growth = {},
+                    .grown_to = {}};
+  CHECK(autodiff::text(record) ==
+        "round   5  mlp 2-4-3        candidate 3 of 4  assess 0.500  adapt 0.600 [0.500, 0.700]  "
+        "stable 0.400 [0.300, 0.450]  better, new stable");
+  CHECK(record.selected() == 2);
+  record.adapt.significant = false;
+  CHECK(verdict(record) == "kept");
+  record.adapt.best = Best::stable;
+  CHECK(record.selected() == -1);
+  CHECK(verdict(record) == "back to stable");
+  record.adapt.best = Best::params;
+  CHECK(verdict(record) == "back to current");
+  record.adapt.significant = true;
+  CHECK(verdict(record) == "current is better, new stable");
+}

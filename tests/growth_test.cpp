@@ -1,0 +1,217 @@
+#include "ev3/growth.h"
+
+#include <cmath>
+
+#include "nn/evaluate.h"
+#include "tests/catch.h"
+#include "tests/files.h"
+#include "tests/synthetic_batches.h"
+
+using namespace ev3;
+using autodiff::Random;
+using autodiff::Seed;
+
+namespace {
+
+// A random net with one to four hidden layers, from one seed.
+nn::Mlp random_net(const Random& random) {
+  nn::Mlp net{.inputs = {1 + static_cast<int>(random.below(0, 6))},
+              .hidden = {},
+              .classes = 2 + static_cast<int>(random.below(1, 5))};
+  const std::uint64_t layers = 1 + random.below(2, 4);
+  for (std::uint64_t i = 0; i < layers; ++i) {
+    net.hidden.push_back(1 + static_cast<int>(random.below(10 + i, 9)));
+  }
+  return net;
+}
+
+// Normal values everywhere, biases included.
+nn::Parameters random_params(const nn::Network& net, Seed seed) {
+  nn::Parameters params(nn::layout(net));
+  const Random random(seed);
+  for (std::size_t i = 0; i < params.size(); ++i) params.values()[i] = static_cast<float>(random.normal(i));
+  return params;
+}
+
+std::vector<float> outputs(const nn::Network& net, const nn::Parameters& params, Seed seed) {
+  constexpr int samples = 16;
+  std::vector<float> x(samples * nn::input_shape(net).size());
+  const Random random(seed);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(random.normal(i));
+  nn::Evaluator evaluator(net, samples);
+  const auto out = evaluator(params.values(), x);
+  return {out.begin(), out.end()};
+}
+
+// The growth of 100 random nets leaves their outputs alone, 1e-5 of the greatest.
+void check_function_preserved(const Growth& growth) {
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    const Seed seed = Seed{11}.stream(i);
+    const nn::Network net = random_net(Random(seed));
+    const nn::Parameters params = random_params(net, seed.stream("params"));
+    const GrowthPlan chosen = plan(growth, net, seed.stream("plan"));
+    const nn::Parameters fresh = random_params(chosen.larger, seed.stream("fresh"));
+    const nn::Parameters larger = grow(chosen, net, params, fresh);
+    INFO("net " << i << ": " << describe(net) << " to " << describe(chosen.larger));
+    CHECK(larger.size() > params.size());
+    const auto before = outputs(net, params, seed.stream("x"));
+    const auto after = outputs(chosen.larger, larger, seed.stream("x"));
+    REQUIRE(before.size() == after.size());
+    float scale = 0, difference = 0;
+    for (std::size_t k = 0; k < before.size(); ++k) {
+      scale = std::max(scale, std::abs(before[k]));
+      difference = std::max(difference, std::abs(before[k] - after[k]));
+    }
+    CHECK(difference <= 1e-5f * scale);
+  }
+}
+
+std::string layer(std::size_t i) { return "dense" + std::to_string(i); }
+
+const nn::Mlp net{.inputs = {3}, .hidden = {4, 2, 5}, .classes = 3};
+const nn::Mlp straight{.inputs = {3}, .hidden = {}, .classes = 3};
+
+}  // namespace
+
+TEST_CASE("widening preserves the function") { check_function_preserved(Widen{}); }
+TEST_CASE("widening by other factors preserves the function") {
+  check_function_preserved(Widen{1});
+  check_function_preserved(Widen{1.5});
+}
+TEST_CASE("deepening preserves the function") { check_function_preserved(Deepen{}); }
+TEST_CASE("expanding preserves the function") { check_function_preserved(Expand{}); }
+
+TEST_CASE("growth after growth preserves the function") {
+  nn::Network current = net;
+  nn::Parameters params = random_params(current, {1});
+  const auto before = outputs(current, params, {9});
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    const GrowthPlan chosen = plan(i % 2 ? Growth(Deepen{}) : Growth(Widen{}), current, {i});
+    params = grow(chosen, current, params, random_params(chosen.larger, {10 + i}));
+    current = chosen.larger;
+  }
+  const auto after = outputs(current, params, {9});
+  for (std::size_t i = 0; i < before.size(); ++i) CHECK(after[i] == Approx(before[i]).epsilon(1e-5));
+}
+
+TEST_CASE("every hidden width becomes int(factor w) + 1") {
+  const auto widths = [](double factor) {
+    return std::get<nn::Mlp>(plan(Widen{factor}, net, {}).larger).hidden;
+  };
+  CHECK(widths(2) == std::vector<int>{9, 5, 11});
+  CHECK(widths(1) == std::vector<int>{5, 3, 6});
+  CHECK(widths(1.5) == std::vector<int>{7, 4, 8});  // 6, 3, 7.5
+  const GrowthPlan chosen = plan(Widen{}, net, {});
+  CHECK(chosen.kind == "widen");
+  CHECK(std::get<nn::Mlp>(chosen.larger).inputs == net.inputs);
+  CHECK(std::get<nn::Mlp>(chosen.larger).classes == 3);
+}
+
+TEST_CASE("a widened net has old weights in the leading block, zero rows to old units, fresh values elsewhere") {
+  const nn::Parameters params = random_params(net, {1});
+  const GrowthPlan chosen = plan(Widen{}, net, {});
+  const nn::Parameters fresh = random_params(chosen.larger, {2});
+  const nn::Parameters larger = grow(chosen, net, params, fresh);
+  const std::vector<std::size_t> old_widths{3, 4, 2, 5, 3}, new_widths{3, 9, 5, 11, 3};
+  for (std::size_t l = 1; l <= 4; ++l) {
+    const std::string kernel = layer(l) + ".kernel", bias = layer(l) + ".bias";
+    const std::size_t in = old_widths[l - 1], out = old_widths[l];
+    REQUIRE(larger[kernel].size() == new_widths[l - 1] * new_widths[l]);
+    for (std::size_t i = 0; i < new_widths[l - 1]; ++i) {
+      for (std::size_t j = 0; j < new_widths[l]; ++j) {
+        const bool old_unit = j < out, old_input = i < in;
+        const float got = larger[kernel][i * new_widths[l] + j];
+        INFO(kernel << " row " << i << " column " << j);
+        if (old_input && old_unit) {
+          CHECK(got == params[kernel][i * out + j]);
+        } else if (old_unit) {
+          CHECK(got == 0);  // a new unit does not disturb an old one, nor an output
+        } else {
+          CHECK(got == fresh[kernel][i * new_widths[l] + j]);
+        }
+      }
+    }
+    for (std::size_t j = 0; j < new_widths[l]; ++j) {
+      CHECK(larger[bias][j] == (j < out ? params[bias][j] : fresh[bias][j]));
+    }
+  }
+}
+
+TEST_CASE("a deepened net has an identity where it was told, and the old layers around it") {
+  const nn::Parameters params = random_params(net, {1});
+  for (int at = 1; at <= 3; ++at) {
+    const GrowthPlan chosen = plan(Deepen{at}, net, {});
+    CHECK(chosen.kind == "deepen");
+    CHECK(chosen.layer == at);
+    std::vector<int> widths = net.hidden;
+    widths.insert(widths.begin() + at, net.hidden[static_cast<std::size_t>(at - 1)]);
+    CHECK(std::get<nn::Mlp>(chosen.larger).hidden == widths);
+    const nn::Parameters larger = grow(chosen, net, params, random_params(chosen.larger, {2}));
+    for (std::size_t l = 1; l <= 4; ++l) {
+      const std::size_t to = l > static_cast<std::size_t>(at) ? l + 1 : l;
+      for (const char* part : {".kernel", ".bias"}) {
+        const auto old = params[layer(l) + part], moved = larger[layer(to) + part];
+        CHECK(std::equal(old.begin(), old.end(), moved.begin(), moved.end()));
+      }
+    }
+    const auto inserted = layer(static_cast<std::size_t>(at) + 1);
+    const std::size_t width = larger[inserted + ".bias"].size();
+    for (std::size_t i = 0; i < width; ++i) {
+      CHECK(larger[inserted + ".bias"][i] == 0);
+      for (std::size_t j = 0; j < width; ++j) {
+        CHECK(larger[inserted + ".kernel"][i * width + j] == (i == j ? 1.0f : 0.0f));
+      }
+    }
+  }
+}
+
+TEST_CASE("choices are uniform: the layer that is deepened, and widen or deepen") {
+  constexpr int draws = 3000;
+  std::vector<int> layers(4);
+  int widened = 0;
+  for (std::uint64_t i = 0; i < draws; ++i) {
+    ++layers[static_cast<std::size_t>(plan(Deepen{}, net, {i}).layer)];
+    const GrowthPlan expansion = plan(Expand{}, net, {i});
+    widened += expansion.kind == "widen";
+    CHECK(plan(Expand{}, net, {i}).larger == expansion.larger);  // a function of the seed
+  }
+  // Five standard deviations: 5 sqrt(3000 x 1/3 x 2/3) = 129, and 5 sqrt(3000 / 4) = 137.
+  for (std::size_t l = 1; l <= 3; ++l) CHECK(std::abs(layers[l] - 1000) < 129);
+  CHECK(std::abs(widened - 1500) < 137);
+}
+
+TEST_CASE("which layer an expansion deepens is independent of whether it deepens") {
+  std::vector<int> layers(4);
+  int deepened = 0;
+  for (std::uint64_t i = 0; i < 3000; ++i) {
+    const GrowthPlan expansion = plan(Expand{}, net, {i});
+    if (expansion.kind != "deepen") continue;
+    ++deepened;
+    ++layers[static_cast<std::size_t>(expansion.layer)];
+  }
+  for (std::size_t l = 1; l <= 3; ++l) CHECK(std::abs(layers[l] - deepened / 3) < 92);  // five sd of n = 1500
+}
+
+TEST_CASE("what cannot grow is refused") {
+  const auto error = [](const Growth& growth, const nn::Mlp& of) {
+    return error_of([&] { plan(growth, of, {}); });
+  };
+  CHECK_THAT(error(Widen{}, straight), ContainsSubstring("mlp 3-3 has no hidden layer"));
+  CHECK_THAT(error(Deepen{}, straight), ContainsSubstring("mlp 3-3 has no hidden layer"));
+  CHECK_THAT(error(Expand{}, straight), ContainsSubstring("mlp 3-3 has no hidden layer"));
+  CHECK_THAT(error(Deepen{4}, net), ContainsSubstring("from 1 to 3 of mlp 3-4-2-5-3, got 4"));
+  CHECK_THAT(error(Widen{1e9}, net), ContainsSubstring("beyond 10^9"));
+  CHECK_THAT(error_of([] { check(Growth(Widen{0.5})); }), ContainsSubstring("factor of at least 1, got 0.5"));
+  CHECK_THAT(error_of([] { check(Growth(Expand{NAN})); }), ContainsSubstring("factor"));
+  CHECK_THAT(error_of([] { check(Growth(Deepen{0})); }), ContainsSubstring("from 1 on, got 0"));
+  const GrowthPlan chosen = plan(Widen{}, net, {});
+  CHECK_THAT(error_of([&] { grow(chosen, net, random_params(net, {1}), random_params(net, {2})); }),
+             ContainsSubstring("not those of mlp 3-9-5-11-3"));
+}
+
+TEST_CASE("growths describe themselves") {
+  CHECK(describe(Growth(Widen{2})) == "widen x2");
+  CHECK(describe(Growth(Deepen{})) == "deepen");
+  CHECK(describe(Growth(Deepen{2})) == "deepen after layer 2");
+  CHECK(describe(Growth(Expand{})) == "widen or deepen");
+}
