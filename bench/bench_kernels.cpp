@@ -244,8 +244,8 @@ void register_all(const Backend& row) {
 int main(int argc, char** argv) {
   const BlasInfo blas = blas_info();
   std::cout << cpu_name() << ": " << cpu_features() << "; simd " << simd_target() << "; BLAS core "
-            << blas.core << "\n"
-            << blas.warning;
+            << blas.core << "\n";
+  if (!blas.warning.empty()) std::cout << blas.warning << "\n";
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   for (const Backend* row : enabled_backends()) {

@@ -32,10 +32,10 @@ int main() {
     at[i] = static_cast<float>(Random({2}).uniform(i, -0.1, 0.1));
     direction[i] = static_cast<float>(Random({3}).normal(i));
   }
-  program.bind(x, {batch.features.data(), batch.features.size()});
-  program.bind(labels, {batch.labels.data(), batch.labels.size()});
-  program.bind(w, {at.data(), at.size()});
-  program.bind(v, {direction.data(), direction.size()});
+  program.bind(x, batch.features);
+  program.bind(labels, batch.labels);
+  program.bind(w, at);
+  program.bind(v, direction);
   program.run();
 
   // The complex step: Hessian times v = Im dw(w + i h v) / h, on the definition of every op in double. No

@@ -1,7 +1,9 @@
 // A metric of one's own. A reader of digits may say "I don't know": 1 point for a right answer, none for
 // silence, -5 for a wrong one. No derivative of that is of any use, but EV3 asks for none: explore follows
-// the gradients of ordinary losses, assess and adapt keep what scores best. Claim: on images that no phase
-// has seen the score ends above 0.75 points, and fewer than 1 answer in 20 is wrong.
+// the gradients of ordinary losses, assess and adapt keep what scores best.
+//
+// Claim: on images that no phase has seen the score ends above 0.75 points, and fewer than 1 answer in 20 is
+// wrong.
 #include <algorithm>
 #include <cmath>
 #include <iostream>
@@ -42,7 +44,7 @@ int main() {
   while (evolution.round() < 30) std::cout << evolution.step() << '\n';
 
   nn::Evaluator network(evolution.model().network, test.size());
-  const auto outputs = network(evolution.stable().values(), {test.features.data(), test.features.size()});
+  const auto outputs = network(evolution.stable().values(), test.features);
   int right = 0, wrong = 0;
   for (int i = 0; i < test.size(); ++i) {
     const int said = answer(outputs.subspan(10 * static_cast<std::size_t>(i), 10));

@@ -100,8 +100,8 @@ float train() {
   float sum = 0;
   for (int k = 0; k < 2000; ++k) {
     const datasets::Batch samples = batches[k];
-    program.bind(x, {samples.features.data(), samples.features.size()});
-    program.bind(labels, {samples.labels.data(), samples.labels.size()});
+    program.bind(x, samples.features);
+    program.bind(labels, samples.labels);
     program.run();
     nn::update(adam, state, gradients.values(), params.values());
     if (k >= 1900) sum += program.scalar(loss);

@@ -130,7 +130,8 @@ TEST_CASE("an update appends to history by its limit and ends 'just expanded'") 
   const AdaptRecord record = decide(c);
   Model model = model_of(c);
   model.just_expanded = true;
-  const Model next = apply(model, {.losses = {}, .params = c.candidate}, record, AdaptRule::significance, 9, {});
+  const Model next =
+      apply(model, {.losses = {}, .params = c.candidate}, record, AdaptRule::significance, 9, {});
   CHECK_FALSE(next.just_expanded);
   CHECK(next.history.size() == 2);
   CHECK(next.history.entries().back().round == 9);
@@ -167,8 +168,8 @@ TEST_CASE("growth is due after K insignificant steps, and draws one more batch")
   c.history = insignificant(5, 1);  // keeps less than K
   CHECK_FALSE(decide(c, options).expanded);
   c.history = insignificant(5);
-  CHECK_FALSE(decide(c, {.batches = 4, .growth = Widen{}}).expanded);                             // no K: never
-  CHECK_FALSE(decide(c, {.batches = 4, .rounds_before_growth = 2}).expanded);                     // no growth
+  CHECK_FALSE(decide(c, {.batches = 4, .growth = Widen{}}).expanded);          // no K: never
+  CHECK_FALSE(decide(c, {.batches = 4, .rounds_before_growth = 2}).expanded);  // no growth
   CHECK(decide(c, {.batches = 4, .rounds_before_growth = 2, .restart_without_growth = true}).expanded);
 }
 

@@ -96,7 +96,8 @@ TEST_CASE("the root of n is float's") {
 TEST_CASE("a metric that is no vector of finite numbers is refused") {
   CHECK_THAT(error_of([] { bounds({}, 1); }), ContainsSubstring("at least two, got 0"));
   CHECK_THAT(error_of([] { bounds(std::vector<double>{1}, 1); }), ContainsSubstring("at least two, got 1"));
-  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+  for (const double bad :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     CHECK_THAT(error_of([&] { bounds(std::vector<double>{1, bad, 0}, 1); }), ContainsSubstring("finite"));
   }
 }

@@ -62,13 +62,14 @@ Run one_round(int labels, int seed) {
                                                     .seed = static_cast<std::uint64_t>(seed)});
   const datasets::Dataset training = slice(all, 0, training_samples),
                           held_out = slice(all, training_samples, held_out_samples);
-  Settings settings{.model = nn::two_layer_perceptron(2, labels),
-                    .losses = {},
-                    .optimizers = {nn::Sgd{.learning_rate = 0.1}, nn::Sgd{.learning_rate = 0.01, .momentum = 0.95f}},
-                    .explore = {.trajectory_length = 100},
-                    .assess = {.batches = 4, .alpha = 0.5},
-                    .adapt = {.batches = 64, .alpha = 4},
-                    .seed = {static_cast<std::uint64_t>(seed)}};
+  Settings settings{
+      .model = nn::two_layer_perceptron(2, labels),
+      .losses = {},
+      .optimizers = {nn::Sgd{.learning_rate = 0.1}, nn::Sgd{.learning_rate = 0.01, .momentum = 0.95f}},
+      .explore = {.trajectory_length = 100},
+      .assess = {.batches = 4, .alpha = 0.5},
+      .adapt = {.batches = 64, .alpha = 4},
+      .seed = {static_cast<std::uint64_t>(seed)}};
   for (const float t : multipliers) settings.losses.push_back(nn::CrossEntropy{{t}});
   Evolution evolution(reference_profile(settings), Pools{training, training, training, 32});
   Run run{measure(settings.model, evolution.model().params, held_out), {}, evolution.step()};
@@ -77,8 +78,11 @@ Run one_round(int labels, int seed) {
 }
 
 std::vector<Run> all_seeds(int labels) {
-  std::printf("\n%d labels: held-out losses (x0.5, x1, x1.5) and accuracy before -> after one round\n", labels);
-  std::printf("seed  loss x0.5         loss x1           loss x1.5         accuracy          candidate  significant\n");
+  std::printf("\n%d labels: held-out losses (x0.5, x1, x1.5) and accuracy before -> after one round\n",
+              labels);
+  std::printf(
+      "seed  loss x0.5         loss x1           loss x1.5         accuracy          candidate  "
+      "significant\n");
   std::vector<Run> runs;
   for (int seed = 1; seed <= seeds; ++seed) {
     runs.push_back(one_round(labels, seed));
@@ -89,7 +93,8 @@ std::vector<Run> all_seeds(int labels) {
                 r.significant() ? "yes" : "no");
   }
   const auto count = [&](bool (Run::*what)() const) {
-    return static_cast<int>(std::count_if(runs.begin(), runs.end(), [&](const Run& r) { return (r.*what)(); }));
+    return static_cast<int>(
+        std::count_if(runs.begin(), runs.end(), [&](const Run& r) { return (r.*what)(); }));
   };
   std::printf("of %d: %d significant, %d with all losses lower, %d more accurate\n", seeds,
               count(&Run::significant), count(&Run::all_losses_lower), count(&Run::more_accurate));
@@ -109,6 +114,12 @@ void check_every_seed(int labels) {
 
 }  // namespace
 
-TEST_CASE("one round is significant, lowers all losses and raises accuracy: 2 labels") { check_every_seed(2); }
-TEST_CASE("one round is significant, lowers all losses and raises accuracy: 3 labels") { check_every_seed(3); }
-TEST_CASE("one round is significant, lowers all losses and raises accuracy: 5 labels") { check_every_seed(5); }
+TEST_CASE("one round is significant, lowers all losses and raises accuracy: 2 labels") {
+  check_every_seed(2);
+}
+TEST_CASE("one round is significant, lowers all losses and raises accuracy: 3 labels") {
+  check_every_seed(3);
+}
+TEST_CASE("one round is significant, lowers all losses and raises accuracy: 5 labels") {
+  check_every_seed(5);
+}

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "datasets/synthetic.h"
+#include "tests/brute_force.h"
 #include "tests/catch.h"
 #include "tests/files.h"
 #include "tests/synthetic_batches.h"
@@ -51,149 +52,6 @@ bool equal(const EvolutionState& a, const EvolutionState& b) {
          a.next_assess == b.next_assess && a.next_adapt == b.next_adapt;
 }
 
-// EV3 once more, in double and written out: one hidden layer, accuracy, SGD with momentum.
-class BruteForce {
- public:
-  using Vector = std::vector<double>;
-  struct Step {
-    std::vector<Vector> candidates;
-    std::vector<Bounds> assess, adapt;
-    std::size_t selected = 0, best = 0;
-    bool significant = false;
-  };
-
-  BruteForce(const nn::Mlp& net, const nn::Parameters& params, Streams streams)
-      : in_(static_cast<std::size_t>(net.inputs[0])),
-        hidden_(static_cast<std::size_t>(net.hidden[0])),
-        out_(static_cast<std::size_t>(net.classes)),
-        current_(params.values().begin(), params.values().end()),
-        stable_(current_),
-        streams_(std::move(streams)) {}
-
-  Step step(const std::vector<double>& multipliers, const std::vector<std::pair<double, double>>& sgd, int length,
-            const AssessOptions& assess, const AdaptOptions& adapt) {
-    Step s;
-    velocity_.resize(multipliers.size() * sgd.size(), Vector(current_.size(), 0.0));
-    for (const double t : multipliers) {
-      for (const auto& [rate, momentum] : sgd) {
-        Vector p = current_, &v = velocity_[s.candidates.size()];
-        for (int k = 0; k < length; ++k) {
-          const Vector g = gradient(p, t, read(*streams_.explore, explore_++, 1));
-          for (std::size_t i = 0; i < p.size(); ++i) {
-            v[i] = g[i] + momentum * v[i];
-            p[i] -= rate * v[i];
-          }
-        }
-        s.candidates.push_back(p);
-      }
-    }
-    const Samples first = read(*streams_.assess, assess_, assess.batches);
-    assess_ += assess.batches;
-    for (const Vector& p : s.candidates) s.assess.push_back(accuracy_bounds(p, first, assess.alpha));
-    s.selected = greatest(s.assess);
-    const Samples second = read(*streams_.adapt, adapt_, adapt.batches);
-    adapt_ += adapt.batches;
-    const Vector choices[] = {s.candidates[s.selected], current_, stable_};
-    for (const Vector& p : choices) s.adapt.push_back(accuracy_bounds(p, second, adapt.alpha));
-    s.best = greatest(s.adapt);
-    s.significant = s.adapt[s.best].lcb > s.adapt[2].ucb;
-    current_ = choices[s.best];
-    if (s.significant) stable_ = current_;
-    return s;
-  }
-
-  const Vector& current() const { return current_; }
-  const Vector& stable() const { return stable_; }
-
- private:
-  struct Samples {
-    std::vector<float> x;
-    std::vector<std::int32_t> y;
-  };
-
-  static Samples read(const Batches& batches, std::int64_t first, int count) {
-    Samples s;
-    datasets::Batch buffer;
-    for (int i = 0; i < count; ++i) {
-      const BatchView b = batches.read(first + i, buffer);
-      s.x.insert(s.x.end(), b.features.begin(), b.features.end());
-      s.y.insert(s.y.end(), b.labels.begin(), b.labels.end());
-    }
-    return s;
-  }
-
-  // p holds W1 [in, hidden], b1, W2 [hidden, out], b2; h = relu(x W1 + b1), z = h W2 + b2.
-  void forward(const Vector& p, const float* x, Vector& h, Vector& z) const {
-    const std::size_t b1 = in_ * hidden_, w2 = b1 + hidden_, b2 = w2 + hidden_ * out_;
-    h.assign(hidden_, 0.0);
-    z.assign(out_, 0.0);
-    for (std::size_t j = 0; j < hidden_; ++j) {
-      h[j] = p[b1 + j];
-      for (std::size_t i = 0; i < in_; ++i) h[j] += static_cast<double>(x[i]) * p[i * hidden_ + j];
-      h[j] = std::max(h[j], 0.0);
-    }
-    for (std::size_t k = 0; k < out_; ++k) {
-      z[k] = p[b2 + k];
-      for (std::size_t j = 0; j < hidden_; ++j) z[k] += h[j] * p[w2 + j * out_ + k];
-    }
-  }
-
-  // Of the mean of xent(t z, y).
-  Vector gradient(const Vector& p, double t, const Samples& s) const {
-    const std::size_t b1 = in_ * hidden_, w2 = b1 + hidden_, b2 = w2 + hidden_ * out_;
-    Vector g(p.size(), 0.0), h, z;
-    for (std::size_t n = 0; n < s.y.size(); ++n) {
-      const float* x = s.x.data() + n * in_;
-      forward(p, x, h, z);
-      double sum = 0;
-      for (const double value : z) sum += std::exp(t * value);
-      Vector dz(out_);
-      for (std::size_t k = 0; k < out_; ++k) {
-        const bool hit = static_cast<std::size_t>(s.y[n]) == k;
-        dz[k] = t * (std::exp(t * z[k]) / sum - (hit ? 1 : 0)) / static_cast<double>(s.y.size());
-        g[b2 + k] += dz[k];
-      }
-      for (std::size_t j = 0; j < hidden_; ++j) {
-        double dh = 0;
-        for (std::size_t k = 0; k < out_; ++k) {
-          g[w2 + j * out_ + k] += h[j] * dz[k];
-          dh += dz[k] * p[w2 + j * out_ + k];
-        }
-        if (h[j] == 0) continue;
-        g[b1 + j] += dh;
-        for (std::size_t i = 0; i < in_; ++i) g[i * hidden_ + j] += static_cast<double>(x[i]) * dh;
-      }
-    }
-    return g;
-  }
-
-  Bounds accuracy_bounds(const Vector& p, const Samples& s, double alpha) const {
-    Vector h, z;
-    double hits = 0;
-    const auto n = static_cast<double>(s.y.size());
-    for (std::size_t i = 0; i < s.y.size(); ++i) {
-      forward(p, s.x.data() + i * in_, h, z);
-      std::size_t best = 0;
-      for (std::size_t k = 1; k < out_; ++k) best = z[k] > z[best] ? k : best;
-      hits += best == static_cast<std::size_t>(s.y[i]);
-    }
-    const double mean = hits / n, error = std::sqrt(mean * (1 - mean) / (n - 1));
-    return {mean, mean - alpha * error, mean + alpha * error};
-  }
-
-  static std::size_t greatest(const std::vector<Bounds>& all) {
-    std::size_t best = 0;
-    for (std::size_t i = 1; i < all.size(); ++i) best = all[i].lcb > all[best].lcb ? i : best;
-    return best;
-  }
-
-  std::size_t in_, hidden_, out_;
-  Vector current_, stable_;
-  Streams streams_;
-  std::vector<Vector> velocity_;
-  std::int64_t explore_ = 0, assess_ = 0, adapt_ = 0;
-};
-
 void check_close(std::span<const float> got, const std::vector<double>& want) {
   REQUIRE(got.size() == want.size());
   for (std::size_t i = 0; i < want.size(); ++i) {
@@ -222,9 +80,9 @@ TEST_CASE("rounds agree with EV3 written out in double") {
   for (int round = 0; round < 6; ++round) {
     INFO("round " << round);
     const StepRecord record = evolution.step();
-    const BruteForce::Step expected =
-        brute.step({0.5, 2.0}, {{static_cast<double>(0.3f), 0}, {static_cast<double>(0.05f), static_cast<double>(0.9f)}},
-                   settings.explore.trajectory_length, settings.assess, settings.adapt);
+    const BruteForce::Step expected = brute.step(
+        {0.5, 2.0}, {{static_cast<double>(0.3f), 0}, {static_cast<double>(0.05f), static_cast<double>(0.9f)}},
+        settings.explore.trajectory_length, settings.assess, settings.adapt);
     check_close(record.assess.candidates, expected.assess);
     check_close(record.adapt.bounds, expected.adapt);
     CHECK(record.assess.selected == static_cast<int>(expected.selected));
@@ -401,10 +259,14 @@ TEST_CASE("a state of other settings is refused") {
   };
   const auto other = nn::initialize(nn::Network(nn::Mlp{.inputs = {2}, .hidden = {9}, .classes = 3}), {1});
   CHECK(error([](EvolutionState&) {}) == "no error");
-  CHECK_THAT(error([&](EvolutionState& s) { s.model.params = other; }), ContainsSubstring("not those of mlp 2-4-3"));
-  CHECK_THAT(error([&](EvolutionState& s) { s.model.stable = other; }), ContainsSubstring("not those of mlp 2-4-3"));
-  CHECK_THAT(error([](EvolutionState& s) { s.optimizers.pop_back(); }), ContainsSubstring("want 4 optimizer states, got 3"));
-  CHECK_THAT(error([](EvolutionState& s) { s.optimizers[1].moments.pop_back(); }), ContainsSubstring("optimizer state 1"));
+  CHECK_THAT(error([&](EvolutionState& s) { s.model.params = other; }),
+             ContainsSubstring("not those of mlp 2-4-3"));
+  CHECK_THAT(error([&](EvolutionState& s) { s.model.stable = other; }),
+             ContainsSubstring("not those of mlp 2-4-3"));
+  CHECK_THAT(error([](EvolutionState& s) { s.optimizers.pop_back(); }),
+             ContainsSubstring("want 4 optimizer states, got 3"));
+  CHECK_THAT(error([](EvolutionState& s) { s.optimizers[1].moments.pop_back(); }),
+             ContainsSubstring("optimizer state 1"));
   CHECK_THAT(error([](EvolutionState& s) { s.optimizers[3].moments[0] = autodiff::AlignedBuffer<float>(3); }),
              ContainsSubstring("optimizer state 3"));
 }
@@ -475,18 +337,18 @@ TEST_CASE("a metric of one's own is maximized, differentiable or not") {
 
 TEST_CASE("a metric for sets of samples works by resampling") {
   Settings settings = small_settings();
-  settings.metric = nn::bootstrap(
-      "worst class", [](const nn::Predictions& p) {
-        const nn::Evaluation e = nn::evaluate(p);
-        double worst = 1;
-        for (std::size_t c = 0; c < 3; ++c) {
-          const auto row = std::span(e.confusion).subspan(3 * c, 3);
-          const auto all = static_cast<double>(row[0] + row[1] + row[2]);
-          if (all > 0) worst = std::min(worst, static_cast<double>(row[c]) / all);
-        }
-        return worst;
-      },
-      20, {1});
+  settings.metric = nn::bootstrap("worst class",
+                                  [](const nn::Predictions& p) {
+                                    const nn::Evaluation e = nn::evaluate(p);
+                                    double worst = 1;
+                                    for (std::size_t c = 0; c < 3; ++c) {
+                                      const auto row = std::span(e.confusion).subspan(3 * c, 3);
+                                      const auto all = static_cast<double>(row[0] + row[1] + row[2]);
+                                      if (all > 0) worst = std::min(worst, static_cast<double>(row[c]) / all);
+                                    }
+                                    return worst;
+                                  },
+                                  20, {1});
   Evolution evolution(settings, small_streams());
   const StepRecord record = evolution.step();
   for (const Bounds& b : record.adapt.bounds) CHECK((b.lcb <= b.mean && b.mean <= b.ucb));
@@ -499,12 +361,15 @@ TEST_CASE("settings out of range, and data that do not fit, are refused") {
     return error_of([&] { Evolution(settings, small_streams()); });
   };
   CHECK(error([](Settings&) {}) == "no error");
-  CHECK_THAT(error([](Settings& s) { s.assess.batches = 0; }), ContainsSubstring("at least one batch to assess"));
+  CHECK_THAT(error([](Settings& s) { s.assess.batches = 0; }),
+             ContainsSubstring("at least one batch to assess"));
   CHECK_THAT(error([](Settings& s) { s.adapt.batches = -1; }), ContainsSubstring("got 2 and -1"));
-  CHECK_THAT(error([](Settings& s) { s.assess.alpha = -0.1; }), ContainsSubstring("alpha of at least 0, got -0.1"));
+  CHECK_THAT(error([](Settings& s) { s.assess.alpha = -0.1; }),
+             ContainsSubstring("alpha of at least 0, got -0.1"));
   CHECK_THAT(error([](Settings& s) { s.adapt.alpha = NAN; }), ContainsSubstring("alpha"));
   CHECK_THAT(error([](Settings& s) { s.adapt.alpha = INFINITY; }), ContainsSubstring("alpha"));
-  CHECK_THAT(error([](Settings& s) { s.adapt.rounds_before_growth = -1; }), ContainsSubstring("rounds_before_growth"));
+  CHECK_THAT(error([](Settings& s) { s.adapt.rounds_before_growth = -1; }),
+             ContainsSubstring("rounds_before_growth"));
   CHECK_THAT(error([](Settings& s) { s.adapt.growth = Widen{0.1}; }), ContainsSubstring("factor"));
   CHECK_THAT(error([](Settings& s) { s.losses = {}; }), ContainsSubstring("at least one loss"));
   CHECK_THAT(error([](Settings& s) { s.model = nn::Mlp{.inputs = {3}, .hidden = {4}, .classes = 3}; }),
@@ -531,13 +396,14 @@ TEST_CASE("the three streams are shuffled differently, and by the seed") {
 }
 
 TEST_CASE("a round prints itself in one line") {
-  StepRecord record{.round = 4,
-                    .network = "mlp 2-4-3",
-                    .candidates = std::vector<StepRecord::Trajectory>(4),
-                    .assess = {.candidates = std::vector<Bounds>(4, Bounds{0.5, 0.4, 0.6}), .selected = 2},
-                    .adapt = {.bounds = {{0.6, 0.5, 0.7}, {0.5, 0.4, 0.6}, {0.4, 0.3, 0.45}}, .significant = true},
-                    .growth = {},
-                    .grown_to = {}};
+  StepRecord record{
+      .round = 4,
+      .network = "mlp 2-4-3",
+      .candidates = std::vector<StepRecord::Trajectory>(4),
+      .assess = {.candidates = std::vector<Bounds>(4, Bounds{0.5, 0.4, 0.6}), .selected = 2},
+      .adapt = {.bounds = {{0.6, 0.5, 0.7}, {0.5, 0.4, 0.6}, {0.4, 0.3, 0.45}}, .significant = true},
+      .growth = {},
+      .grown_to = {}};
   CHECK(autodiff::text(record) ==
         "round   5  mlp 2-4-3        candidate 3 of 4  assess 0.500  adapt 0.600 [0.500, 0.700]  "
         "stable 0.400 [0.300, 0.450]  better, new stable");

@@ -167,8 +167,8 @@ TEST_CASE("weight decay is computed from the moving parameters, or from the star
   for (const auto from : {WeightDecayFrom::moving, WeightDecayFrom::start}) {
     Explorer explorer({losses[0]}, {optimizers[2]}, {.trajectory_length = 5, .weight_decay_from = from});
     auto state = nn::initial_state(optimizers[2], model.params.size());
-    const End end = trajectory(model, losses[0], optimizers[2], state, batches, 0, 5,
-                               from == WeightDecayFrom::start);
+    const End end =
+        trajectory(model, losses[0], optimizers[2], state, batches, 0, 5, from == WeightDecayFrom::start);
     ends.push_back(values_of(explorer.explore(model, batches, 0).front().params));
     CHECK(ends.back() == end.params);
   }
@@ -245,7 +245,8 @@ TEST_CASE("a stop in the middle of a trajectory changes nothing") {
 TEST_CASE("settings of explore that are out of range are refused") {
   const auto error = [](const std::vector<nn::Loss>& l, const std::vector<nn::Optimizer>& o,
                         const ExploreOptions& options) { return error_of([&] { Explorer(l, o, options); }); };
-  CHECK_THAT(error({}, optimizers, {}), ContainsSubstring("at least one loss and one optimizer, got 0 and 3"));
+  CHECK_THAT(error({}, optimizers, {}),
+             ContainsSubstring("at least one loss and one optimizer, got 0 and 3"));
   CHECK_THAT(error(losses, {}, {}), ContainsSubstring("got 2 and 0"));
   CHECK_THAT(error(losses, optimizers, {.trajectory_length = 0}), ContainsSubstring("trajectory_length"));
   CHECK_THAT(error(losses, optimizers, {.trajectory_factor = 0}), ContainsSubstring("trajectory_factor"));

@@ -107,7 +107,8 @@ TEST_CASE("every hidden width becomes int(factor w) + 1") {
   CHECK(std::get<nn::Mlp>(chosen.larger).classes == 3);
 }
 
-TEST_CASE("a widened net has old weights in the leading block, zero rows to old units, fresh values elsewhere") {
+TEST_CASE(
+    "a widened net has old weights in the leading block, zero rows to old units, fresh values elsewhere") {
   const nn::Parameters params = random_params(net, {1});
   const GrowthPlan chosen = plan(Widen{}, net, {});
   const nn::Parameters fresh = random_params(chosen.larger, {2});

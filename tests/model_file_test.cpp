@@ -47,7 +47,7 @@ TEST_CASE("descriptions that are none are refused, and say where") {
       {"{\"family\":\"mlp\"", "want a JSON object"},
       {R"({"inputs":[2]})", "no 'family'"},
       {R"({"family":7})", "no 'family'"},
-      {R"({"family":"transformer"})", "'mlp', got \"transformer\""},
+      {R"({"family":"transformer"})", "'mlp', got 'transformer'"},
       {R"({"family":"mlp","inputs":[2],"hiden":[8],"classes":2})", "did you mean 'hidden'"},
       {R"({"family":"mlp","inputs":[2],"hidden":[8]})", "no 'classes'"},
       {R"({"family":"mlp","inputs":2,"hidden":[8],"classes":2})", "'inputs' to be a list"},

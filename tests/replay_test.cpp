@@ -18,8 +18,8 @@ namespace {
 const fs::path golden = fs::path(EV3_SOURCE_DIR) / "tests" / "golden";
 const char* const bundles[] = {"mlp-adamw-start", "mlp-deepen", "mlp-demo", "mlp-reject", "mlp-widen"};
 
-// What `ev3 replay` makes of a bundle: "ok" (exit code 0), "mismatch: ..." or "not within tolerance: ..." (1),
-// or "error: ..." (2).
+// What `ev3 replay` makes of a bundle: "ok" (exit code 0), "mismatch: ..." or "not within tolerance: ..."
+// (1), or "error: ..." (2).
 std::string outcome_of(const fs::path& bundle) {
   try {
     const ReplayOutcome outcome = replay(bundle);
@@ -83,13 +83,14 @@ class Tampered {
 
 // The settings of a run that grows in round 2, 5, ...: no step is significant.
 Settings growing_settings() {
-  return {.model = nn::Mlp{.inputs = {3}, .hidden = {4}, .classes = 3},
-          .losses = {nn::CrossEntropy{{0.5f}}, nn::CrossEntropy{{1.0f, 1.5f}}},
-          .optimizers = {nn::Sgd{.learning_rate = 0.05, .momentum = 0.9f},
-                         nn::AdamW{.learning_rate = nn::Warmup{3, {nn::Cosine{.initial = 0.02, .steps = 30}}}}},
-          .explore = {.trajectory_length = 5, .trajectory_factor = 1.3},
-          .assess = {.batches = 2, .alpha = 0.5},
-          .adapt = {.batches = 3, .alpha = 50, .rounds_before_growth = 2, .growth = Expand{}}};
+  return {
+      .model = nn::Mlp{.inputs = {3}, .hidden = {4}, .classes = 3},
+      .losses = {nn::CrossEntropy{{0.5f}}, nn::CrossEntropy{{1.0f, 1.5f}}},
+      .optimizers = {nn::Sgd{.learning_rate = 0.05, .momentum = 0.9f},
+                     nn::AdamW{.learning_rate = nn::Warmup{3, {nn::Cosine{.initial = 0.02, .steps = 30}}}}},
+      .explore = {.trajectory_length = 5, .trajectory_factor = 1.3},
+      .assess = {.batches = 2, .alpha = 0.5},
+      .adapt = {.batches = 3, .alpha = 50, .rounds_before_growth = 2, .growth = Expand{}}};
 }
 
 Streams growing_streams() { return synthetic_streams({.features = 3, .classes = 3, .batch = 16}); }
@@ -112,7 +113,8 @@ TEST_CASE("golden bundles are replayed within tolerance by every backend, on one
 
 TEST_CASE("shared bundles of perceptrons are replayed within tolerance") {
   const char* variable = std::getenv("EV3_SHARED");
-  const fs::path shared = (variable ? fs::path(variable) : fs::path(EV3_SOURCE_DIR) / ".." / "shared") / "golden";
+  const fs::path shared =
+      (variable ? fs::path(variable) : fs::path(EV3_SOURCE_DIR) / ".." / "shared") / "golden";
   int replayed = 0;
   if (fs::is_directory(shared)) {
     for (const auto& entry : fs::directory_iterator(shared)) {
@@ -134,26 +136,30 @@ TEST_CASE("a bundle that cannot be used is an error that says why") {
   };
   error(Tampered("mlp-demo").spec("\"history_limit\"", "\"histroy_limit\""), "'history_limit' is missing");
   error(Tampered("mlp-demo").spec("\"iterations\"", "\"histroy_limit\": 1, \"iterations\""),
-        "unknown key \"histroy_limit\"; did you mean 'history_limit'");
+        "unknown key 'histroy_limit'; did you mean 'history_limit'");
   error(Tampered("mlp-demo").spec("\"momentum\"", "\"momntum\""), "did you mean 'momentum'");
   error(Tampered("mlp-demo").spec("ev3-replay-1", "ev3-replay-2"), "ev3-replay-1");
   error(Tampered("mlp-demo").spec("{", ""), "no JSON");
-  error(Tampered("mlp-demo").spec("\"mlp\"", "\"resnet_cifar\""), "got \"resnet_cifar\"");
+  error(Tampered("mlp-demo").spec("\"mlp\"", "\"resnet_cifar\""), "got 'resnet_cifar'");
   error(Tampered("mlp-demo").spec("\"sgd\"", "\"lion\""), "sgd or adamw, got 'lion'");
   error(Tampered("mlp-demo").spec("\"cross_entropy\"", "\"hinge\""), "got 'hinge'");
   error(Tampered("mlp-demo").spec("\"trajectory_length\": 10", "\"trajectory_length\": 0"),
         "'trajectory_length' to be a whole number of at least 1, got 0");
   error(Tampered("mlp-demo").spec("\"rule\": \"significance\"", "\"rule\": \"luck\""), "always_accept");
   error(Tampered("mlp-demo").spec("\"alpha\": 4.0", "\"alpha\": \"four\""), "'alpha' to be a number");
-  error(Tampered("mlp-demo").spec("\"weight_decay_from\": \"start\"", "\"weight_decay_from\": \"end\""), "'end'");
+  error(Tampered("mlp-demo").spec("\"weight_decay_from\": \"start\"", "\"weight_decay_from\": \"end\""),
+        "'end'");
   error(Tampered("mlp-demo").without("inputs.safetensors", "params/dense1.kernel"), "params/dense1.kernel");
   error(Tampered("mlp-demo").without("inputs.safetensors", "assess/feature"), "assess/feature");
-  error(Tampered("mlp-widen").without("inputs.safetensors", "fresh/2/dense2.kernel"), "fresh/2/dense2.kernel");
-  error(Tampered("mlp-demo").spec("\"iterations\": 3", "\"iterations\": 4"), "explore batch 180, but there are 180");
+  error(Tampered("mlp-widen").without("inputs.safetensors", "fresh/2/dense2.kernel"),
+        "fresh/2/dense2.kernel");
+  error(Tampered("mlp-demo").spec("\"iterations\": 3", "\"iterations\": 4"),
+        "explore batch 180, but there are 180");
   const auto wide = [](const autodiff::Tensor& old) {
     return autodiff::Tensor(old.shape().with(0, old.shape()[0] + 1));
   };
-  error(Tampered("mlp-demo").array("inputs.safetensors", "params/dense1.kernel", wide), "params/dense1.kernel");
+  error(Tampered("mlp-demo").array("inputs.safetensors", "params/dense1.kernel", wide),
+        "params/dense1.kernel");
   error(Tampered("mlp-demo").array("inputs.safetensors", "explore/feature", wide), "explore/label");
   error(Tampered("mlp-demo").spec("\"inputs\": [\n   2", "\"inputs\": [\n   3"), "samples of shape [3]");
   error(Tampered("mlp-demo").spec("\"classes\": 2", "\"classes\": 1"), "classes from 0 to 0");
@@ -165,9 +171,8 @@ TEST_CASE("an expansion that the bundle lacks, or the program, is a mismatch") {
              ContainsSubstring("mismatch: iteration 2 expands, but the bundle has no expansion there"));
   CHECK_THAT(Tampered("mlp-widen").spec("\"iteration\": 2", "\"iteration\": 1").outcome(),
              ContainsSubstring("mismatch: iteration 1 does not expand"));
-  const std::string expansion =
-      R"("expansions": [{"iteration": 1, "kind": "widen", "factor": 2, "model":)"
-      R"( {"family": "mlp", "inputs": [2], "hidden": [17], "classes": 2}}])";
+  const std::string expansion = R"("expansions": [{"iteration": 1, "kind": "widen", "factor": 2, "model":)"
+                                R"( {"family": "mlp", "inputs": [2], "hidden": [17], "classes": 2}}])";
   CHECK_THAT(Tampered("mlp-demo").spec("\"expansions\": []", expansion).outcome(),
              ContainsSubstring("mismatch: iteration 1 does not expand"));
   CHECK_THAT(Tampered("mlp-widen").spec("\"factor\": 2.0", "\"factor\": 3.0").outcome(),
@@ -183,7 +188,8 @@ TEST_CASE("a value that differs is not within tolerance") {
   };
   const char* const name = "1/explore/2/params/dense1.kernel";
   CHECK(Tampered("mlp-demo").array("expected.safetensors", name, shifted(1e-6f)).outcome() == "ok");
-  const std::string report = Tampered("mlp-demo").array("expected.safetensors", name, shifted(1e-3f)).outcome();
+  const std::string report =
+      Tampered("mlp-demo").array("expected.safetensors", name, shifted(1e-3f)).outcome();
   CHECK_THAT(report, Catch::Matchers::StartsWith("not within tolerance"));
   CHECK_THAT(report, ContainsSubstring(std::string("at ") + name + "  NOT ok"));
   CHECK_THAT(report, ContainsSubstring("explore.loss") && ContainsSubstring("18 of    18"));
@@ -255,12 +261,17 @@ TEST_CASE("what a bundle cannot express is refused before the first round") {
   CHECK(error([](Settings&) {}) == "no error");
   CHECK_THAT(error([](Settings& s) { s.explore.clip_norm = 1; }), ContainsSubstring("clipping"));
   CHECK_THAT(error([](Settings& s) { s.optimizers = {nn::RmsProp{}}; }), ContainsSubstring("rmsprop"));
-  CHECK_THAT(error([](Settings& s) { s.optimizers = {nn::Sgd{0.1, 0.9f, true}}; }), ContainsSubstring("nesterov"));
-  CHECK_THAT(error([](Settings& s) { s.optimizers = {nn::Sgd{nn::StepDecay{}}}; }), ContainsSubstring("step"));
+  CHECK_THAT(error([](Settings& s) {
+               s.optimizers = {nn::Sgd{0.1, 0.9f, true}};
+             }),
+             ContainsSubstring("nesterov"));
+  CHECK_THAT(error([](Settings& s) { s.optimizers = {nn::Sgd{nn::StepDecay{}}}; }),
+             ContainsSubstring("step"));
   CHECK_THAT(error([](Settings& s) { s.adapt.growth = {}, s.adapt.restart_without_growth = true; }),
              ContainsSubstring("restarts without growth"));
-  CHECK_THAT(error([](Settings& s) { s.metric = nn::per_sample("margin", [](auto z, int) { return z[0]; }); }),
-             ContainsSubstring("margin"));
+  CHECK_THAT(
+      error([](Settings& s) { s.metric = nn::per_sample("margin", [](auto z, int) { return z[0]; }); }),
+      ContainsSubstring("margin"));
 }
 
 TEST_CASE("a bundle is written to a new folder only") {

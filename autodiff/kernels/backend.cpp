@@ -40,7 +40,7 @@ const Backends& enabled_backends() {
   static const Backends all = [] {
     Backends out;
     for (const Backend* row :
-         {cuda_backend(), blas_backend(), simd_backend(), portable_backend(), reference_backend()}) {
+         {cuda_backend(), simd_backend(), blas_backend(), portable_backend(), reference_backend()}) {
       if (row) out.push_back(row);
     }
     return out;

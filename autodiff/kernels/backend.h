@@ -45,7 +45,7 @@ struct Backend {
 /// Backends in the order in which they are asked.
 using Backends = std::vector<const Backend*>;
 
-/// All that were built in and run on this CPU, best first: blas, simd, portable, reference.
+/// All that were built in and run on this CPU, best first: simd, blas, portable, reference.
 const Backends& enabled_backends();
 
 /// What programs use unless told otherwise: enabled_backends() until changed.
@@ -57,7 +57,7 @@ void set_default_backends(Backends order);
 /// portable is added. Throws Error for an unknown name, or one that was not built in.
 Backends parse_backends(std::string_view names);
 
-/// "blas, simd, portable"
+/// "simd, blas, portable"
 std::string describe(const Backends& order);
 
 /// The first backend in `order` that has `entry` for these dims. The list always ends with a complete

@@ -1,5 +1,6 @@
 # Runs the program of a page and compares what it prints with what the page says.
 #   cmake -DPROGRAM=... -DEXPECTED=... -DPAGE=docs/x.md -P run.cmake
+cmake_minimum_required(VERSION 3.22)
 set(got "${EXPECTED}.got")
 execute_process(COMMAND "${PROGRAM}" OUTPUT_FILE "${got}" ERROR_VARIABLE errors RESULT_VARIABLE result)
 if(NOT result EQUAL 0)

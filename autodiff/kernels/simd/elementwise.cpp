@@ -1,3 +1,8 @@
+// Functions of single elements, of one argument and of two.
+//
+// Won over portable on a Zen 4 with AVX-512 (bench_kernels, each the best of 4 interleaved runs): exp 11
+// times, sigmoid 9 to 18, tanh 25 to 39, relu 1.2 (in the second-level cache) to 2.6, a bias added to rows of
+// 2 to 10 elements 3.6 to 5.6, to rows of 512 1.2.
 #include "autodiff/kernels/simd/simd.h"
 #include "autodiff/kernels/simd/targets.h"
 

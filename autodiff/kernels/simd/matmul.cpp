@@ -3,6 +3,11 @@
 // Every element of c is one chain of (fused) multiply-adds over p = 0, 1, 2, ..., whatever the shape, the
 // tile and the width of the vectors: the same bits for a row alone and in a batch, and on every CPU with
 // fused multiply-add. Without it (SSE4) they are the bits of the portable kernel.
+//
+// Won over portable on a Zen 4 (thread time, each the best of 15 interleaved runs), AVX-512: 3 to 11 times
+// for the products of a 2-8-2 network with batch 32, 5.6 for 32 x 64 x 64 (108 GFLOP/s), 4.7 to 7.2 for 128 x
+// 512 x 784 (95), up to 7.8 for 512^3 (98 of 117 at most), 1.8 to 2.9 for a single row. AVX2: up to a quarter
+// less; SSE4: 2 to 4 times.
 #include <algorithm>
 
 #include "autodiff/kernels/simd/simd.h"

@@ -1,4 +1,8 @@
 // Sums (formed in double) and maxima.
+//
+// Won over portable on a Zen 4 with AVX-512 (bench_kernels, each the best of 4 interleaved runs): sums over a
+// batch, 1.8 times for [32], 5 for [32, 2], 2.9 for [32, 8], 1.5 for [128, 10], 1.7 for [128, 512]; along
+// rows of 512, 6.7.
 #include <limits>
 
 #include "autodiff/kernels/simd/simd.h"

@@ -4,6 +4,10 @@
 // around, lane r works for row r, and a row's result does not depend on its neighbours. Longer rows are
 // vectors themselves. Sums are formed in double; their logarithm is that of 1 + (sum - 1), which keeps the
 // small losses of confident predictions exact.
+//
+// Won over portable on a Zen 4 with AVX-512 (bench_kernels, each the best of 4 interleaved runs): rows of 2,
+// 10 and 100 columns: softmax 3.6, 4.3 and 6.9 times, cross_entropy 3.6, 5.4 and 6.3, its derivative 5.9, 5.1
+// and 6.1; argmax 2.0 for 10 columns.
 #include <algorithm>
 #include <limits>
 

@@ -1,0 +1,2 @@
+# Completion of ev3 for bash: the program knows its commands and options.
+source <(ev3 completion bash)
