@@ -1,4 +1,5 @@
 // Programs: what compile() leaves out, folds, cuts and places, and how a program is bound, run and shown.
+// More than 300 lines, because each property of a plan has a graph of its own.
 #include <cstring>
 #include <sstream>
 #include <thread>

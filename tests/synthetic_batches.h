@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "autodiff/kernels/backend.h"
@@ -28,25 +29,21 @@ class SyntheticBatches final : public ev3::Batches {
       const std::lock_guard lock(mutex_);
       reads_.push_back(k);
     }
-    const auto [features, classes, batch, seed, noise] = options_;
-    const autodiff::Random random(autodiff::Seed{seed}.stream(static_cast<std::uint64_t>(k)));
-    buffer.features = autodiff::Tensor({batch, features});
-    buffer.labels = autodiff::Labels({batch});
-    const auto values = static_cast<std::uint64_t>(batch * features);
-    for (std::uint64_t i = 0; i < values; ++i) buffer.features[i] = static_cast<float>(random.normal(i));
-    for (std::uint64_t i = 0; i < buffer.labels.size(); ++i) {
-      const auto label = [&] {
-        if (random.uniform(values + 2 * i) < noise) {
-          return static_cast<int>(random.below(values + 2 * i + 1, static_cast<std::uint64_t>(classes)));
-        }
-        int positive = 0;
-        for (int j = 0; j + 1 < classes; ++j) {
-          positive += buffer.features[i * static_cast<std::uint64_t>(features) +
-                                      static_cast<std::uint64_t>(j % features)] > 0;
-        }
-        return positive;
-      };
-      buffer.labels[i] = label();
+    const Options& o = options_;
+    const autodiff::Random random(autodiff::Seed{o.seed}.stream(static_cast<std::uint64_t>(k)));
+    buffer.features = autodiff::Tensor({o.batch, o.features});
+    buffer.labels = autodiff::Labels({o.batch});
+    const std::size_t values = buffer.features.size(), width = static_cast<std::size_t>(o.features);
+    for (std::size_t i = 0; i < values; ++i) buffer.features[i] = static_cast<float>(random.normal(i));
+    for (std::size_t i = 0; i < buffer.labels.size(); ++i) {
+      int label = 0;
+      for (std::size_t j = 0; j + 1 < static_cast<std::size_t>(o.classes); ++j) {
+        label += buffer.features[i * width + j % width] > 0;
+      }
+      if (random.uniform(values + 2 * i) < o.noise) {
+        label = static_cast<int>(random.below(values + 2 * i + 1, static_cast<std::uint64_t>(o.classes)));
+      }
+      buffer.labels[i] = label;
     }
     return {
         {buffer.features.data(), buffer.features.size()}, {buffer.labels.data(), buffer.labels.size()}, {}};
