@@ -1,0 +1,97 @@
+// Inside compile(): what is known about the nodes, and the passes that find it out, in the order in which
+// they run. Private to this folder.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "autodiff/program/plan.h"
+#include "autodiff/program/program.h"
+
+namespace autodiff::detail {
+
+inline constexpr int never = -1;
+
+// What is known about a node while compiling.
+struct NodeInfo {
+  bool live = false;
+  BatchRole role = BatchRole::whole;
+  int root = 0;        // the node whose memory it uses: itself unless it is an alias
+  int stage = never;   // of op nodes: level, even = chunked, odd = whole; -1 = whole, before everything
+  int output = never;  // index of the output that is written by this node
+  int external = never;
+  bool outlives = false;  // read outside its stage, or as a whole
+};
+
+class Compiler {
+ public:
+  Compiler(const Graph& graph, std::span<const Value> outputs, const CompileOptions& options)
+      : graph_(graph), outputs_(outputs), options_(options), infos_(static_cast<std::size_t>(graph.size())) {}
+
+  std::shared_ptr<const Plan> run() {
+    mark_live();
+    find_samples();
+    fold_constants();
+    assign_outputs();
+    assign_levels();
+    find_readers();
+    make_stages();
+    place_arena();
+    for (std::size_t s = 0; s < by_stage_.size(); ++s) {
+      place_scratch(plan_->stages[s], by_stage_[s]);
+      make_steps(plan_->stages[s], by_stage_[s]);
+    }
+    copy_outputs();
+    return plan_;
+  }
+
+ private:
+  // analyse.cpp: what is needed, what is known already
+  void mark_live();
+  void find_samples();
+  void fold_constants();
+  void add_constant(int id, std::shared_ptr<const Tensor> tensor);
+  void assign_outputs();
+  bool is_output(int id) const;
+
+  // schedule.cpp: which stage a node belongs to, and how it is cut into chunks
+  void assign_levels();
+  void find_readers();
+  void make_stages();
+  int chunks_for(const std::vector<int>& nodes);
+
+  // memory.cpp: where every value is
+  void place_arena();
+  void place_scratch(const Stage& stage, const std::vector<int>& nodes);
+  Operand operand(int id, bool as_samples);
+
+  // compile.cpp: the kernel calls
+  void make_steps(Stage& stage, const std::vector<int>& nodes);
+  void copy_outputs();
+  Launch launch(int id, const std::vector<Shape>& inputs, const Shape& output) const;
+  std::vector<Shape> input_shapes(int id) const;
+
+  NodeInfo& info(int id) { return infos_[static_cast<std::size_t>(id)]; }
+  const Node& node(int id) const { return graph_.node(id); }
+  static bool is_whole(int level) { return level % 2 != 0; }
+  // True for nodes that become a step: live ops that are neither folded nor aliases.
+  bool runs(int id) {
+    const NodeInfo& i = info(id);
+    return i.live && node(id).op && i.external == never && i.root == id;
+  }
+
+  const Graph& graph_;
+  std::span<const Value> outputs_;
+  const CompileOptions& options_;
+  std::vector<NodeInfo> infos_;
+  std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
+  std::map<int, std::shared_ptr<const Tensor>> constants_;
+  std::vector<int> copies_;                 // indices of outputs that are copied at the end
+  std::vector<std::vector<int>> by_stage_;  // the nodes of each stage
+  int samples_ = never, levels_ = -1;
+  std::vector<std::size_t> arena_offset_, partial_offset_, scratch_offset_;  // by node
+};
+
+}  // namespace autodiff::detail

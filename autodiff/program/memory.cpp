@@ -1,0 +1,110 @@
+// Compiling, third: a place for every value.
+#include <algorithm>
+#include <limits>
+#include <map>
+
+#include "autodiff/program/compiler.h"
+#include "autodiff/program/place.h"
+
+namespace autodiff::detail {
+
+// Values that outlive their stage, outputs and partial results. Time is the stage; the steps of an unchunked
+// stage have a time each, so that they can share memory.
+void Compiler::place_arena() {
+  std::vector<int> time(infos_.size(), 0);
+  int now = 0;
+  for (std::size_t s = 0; s < by_stage_.size(); ++s) {
+    for (const int id : by_stage_[s]) {
+      time[static_cast<std::size_t>(id)] = plan_->stages[s].chunked ? now : now++;
+    }
+    ++now;
+  }
+  std::vector<int> last = time;
+  for (int id = 0; id < graph_.size(); ++id) {
+    if (!runs(id)) continue;
+    for (const Value& in : node(id).inputs) {
+      int& end = last[static_cast<std::size_t>(info(in.id).root)];
+      end = std::max(end, time[static_cast<std::size_t>(id)]);
+    }
+  }
+  for (const int k : copies_) {
+    last[static_cast<std::size_t>(info(outputs_[static_cast<std::size_t>(k)].id).root)] = now;
+  }
+  std::vector<Lifetime> lives;
+  std::vector<std::size_t*> places;
+  arena_offset_.resize(infos_.size());
+  partial_offset_.resize(infos_.size());
+  for (std::size_t s = 0; s < by_stage_.size(); ++s) {
+    const Stage& stage = plan_->stages[s];
+    for (const int id : by_stage_[s]) {
+      const auto k = static_cast<std::size_t>(id);
+      const std::size_t bytes = node(id).shape.size() * dtype_size(node(id).dtype);
+      if (info(id).outlives && info(id).output == never) {
+        lives.push_back({bytes, time[k], last[k]});
+        places.push_back(&arena_offset_[k]);
+      }
+      if (info(id).role == BatchRole::reduce && stage.chunks > 1) {
+        lives.push_back({aligned(bytes) * static_cast<std::size_t>(stage.chunks), time[k], time[k]});
+        places.push_back(&partial_offset_[k]);
+      }
+    }
+  }
+  for (Plan::Output& out :
+       plan_->outputs) {  // they are there from the first step on, for the caller to read any time
+    lives.push_back({out.shape.size() * dtype_size(out.dtype), 0, std::numeric_limits<int>::max()});
+    places.push_back(&out.arena_offset);
+  }
+  const Placement placement = place(lives);
+  for (std::size_t i = 0; i < places.size(); ++i) *places[i] = placement.offsets[i];
+  plan_->arena_bytes = placement.bytes;
+}
+
+// Values that stay inside a stage: room for one chunk of samples.
+void Compiler::place_scratch(const Stage& stage, const std::vector<int>& nodes) {
+  scratch_offset_.resize(infos_.size());
+  std::vector<Lifetime> lives;
+  std::vector<int> owners;
+  std::map<int, std::size_t> index;
+  for (std::size_t t = 0; t < nodes.size(); ++t) {
+    const int id = nodes[t];
+    for (const Value& in : node(id).inputs) {
+      const auto at = index.find(info(in.id).root);
+      if (at != index.end()) lives[at->second].last = static_cast<int>(t);
+    }
+    if (info(id).outlives) continue;
+    std::size_t elements = node(id).shape.size();
+    if (stage.chunked && stage.samples > 0) {
+      elements = elements / static_cast<std::size_t>(stage.samples) * static_cast<std::size_t>(stage.chunk);
+    }
+    index[id] = lives.size();
+    lives.push_back({elements * dtype_size(node(id).dtype), static_cast<int>(t), static_cast<int>(t)});
+    owners.push_back(id);
+  }
+  const Placement placement = place(lives);
+  for (std::size_t i = 0; i < owners.size(); ++i) {
+    scratch_offset_[static_cast<std::size_t>(owners[i])] = placement.offsets[i];
+  }
+  plan_->scratch_bytes = std::max(plan_->scratch_bytes, placement.bytes);
+}
+
+Operand Compiler::operand(int id, bool as_samples) {
+  const NodeInfo& root = info(info(id).root);
+  const int root_id = info(id).root;
+  Operand o;
+  if (root.external != never) {
+    o.base = Operand::external + root.external;
+  } else if (root.output != never) {
+    o.base = plan_->outputs[static_cast<std::size_t>(root.output)].place.base;
+  } else if (root.outlives) {
+    o.offset = arena_offset_[static_cast<std::size_t>(root_id)];
+  } else {
+    return {.base = Operand::scratch, .offset = scratch_offset_[static_cast<std::size_t>(root_id)]};
+  }
+  const Node& n = node(id);
+  if (as_samples && n.batched && n.shape[0] > 0) {
+    o.stride = n.shape.size() / static_cast<std::size_t>(n.shape[0]) * dtype_size(n.dtype);
+  }
+  return o;
+}
+
+}  // namespace autodiff::detail
