@@ -251,6 +251,9 @@ int main(int argc, char** argv) try {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::AddCustomContext("backends", kernels::describe(kernels::default_backends()));
+  benchmark::AddCustomContext("cpu", kernels::cpu_name() + ": " + kernels::cpu_features());
+  benchmark::AddCustomContext("simd target", kernels::simd_target());
+  benchmark::AddCustomContext("BLAS core", kernels::blas_info().core);
   benchmark::AddCustomContext("threads", std::to_string(kernels::threads()));
   benchmark::RunSpecifiedBenchmarks();
   return 0;

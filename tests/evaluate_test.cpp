@@ -31,8 +31,7 @@ TEST_CASE("evaluation counts hits and confusions, and means the cross entropy") 
     loss += std::log(sum) - static_cast<double>(outputs[3 * i + static_cast<std::size_t>(labels[i])]);
   }
   CHECK(e.loss == Approx(loss / 6).epsilon(1e-14));
-  CHECK(autodiff::text(e) ==
-        "accuracy 0.667 [0.300, 0.903], loss " + autodiff::text(e).substr(35, 5) + ", n = 6");
+  CHECK(autodiff::text(e) == "accuracy 0.667 [0.300, 0.903], loss 0.972, n = 6");
 }
 
 TEST_CASE("large outputs do not overflow the loss") {

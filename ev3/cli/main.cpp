@@ -75,27 +75,13 @@ int main(int argc, char** argv) {
   app.footer(footer);
   app.require_subcommand(0, 1);
   app.get_formatter()->column_width(32);
-#if __has_include("ev3/cli/run.cpp")
   add_run(app);
-#endif
-#if __has_include("ev3/cli/replay.cpp")
   add_replay(app);
-#endif
-#if __has_include("ev3/cli/eval.cpp")
   add_eval(app);
-#endif
-#if __has_include("ev3/cli/show.cpp")
   add_show(app);
-#endif
-#if __has_include("ev3/cli/data.cpp")
   add_data(app);
-#endif
-#if __has_include("ev3/cli/doctor.cpp")
   add_doctor(app);
-#endif
-#if __has_include("ev3/cli/completion.cpp")
   add_completion(app);
-#endif
 
   try {
     app.parse(argc, argv);
