@@ -67,7 +67,7 @@ double derivative_error() {
   return error;
 }
 
-// A 2-32-32-2 network with softplus between its layers, trained on two spirals: the mean loss of the last 100 steps.
+// A 2-32-32-2 network with softplus between its layers, trained on two spirals: its mean loss at the end.
 float train() {
   constexpr int batch = 64;
   const datasets::Dataset spirals = datasets::spirals({.samples = 2000, .noise = 0.02});

@@ -1,5 +1,7 @@
 #include "ev3/adapt.h"
 
+#include <cmath>
+
 #include "tests/catch.h"
 #include "tests/synthetic_batches.h"
 

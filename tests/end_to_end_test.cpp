@@ -1,6 +1,8 @@
 // The reference's end-to-end check: on a task made of random numbers one round of EV3 finds a significantly
 // better model that has lower losses and a higher accuracy.
+#include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <numeric>
 
 #include "datasets/synthetic.h"

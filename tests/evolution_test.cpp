@@ -1,6 +1,7 @@
 // The loop as a whole. More than 300 lines, because all of it works on the same two small runs.
 #include "ev3/evolution.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "datasets/synthetic.h"

@@ -1,5 +1,6 @@
 #include "ev3/explore.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "tests/catch.h"

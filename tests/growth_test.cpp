@@ -1,5 +1,6 @@
 #include "ev3/growth.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "nn/evaluate.h"

@@ -1,5 +1,6 @@
 #include "ev3/history.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "tests/catch.h"

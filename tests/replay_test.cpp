@@ -1,7 +1,7 @@
 #include "ev3/replay.h"
 
+#include <cmath>
 #include <cstdlib>
-#include <iostream>
 
 #include "autodiff/tensor/file.h"
 #include "ev3/bundle_recorder.h"
