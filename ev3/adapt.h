@@ -10,8 +10,8 @@
 
 namespace ev3 {
 
-/// significance: ALGORITHM, section 4. always_accept: take the selected candidate and only measure it (plain
-/// training, with one loss and one optimizer).
+/// significance: docs/algorithm.md, section 4. always_accept: take the selected candidate and only measure it
+/// (plain training, with one loss and one optimizer).
 enum class AdaptRule { significance, always_accept };
 
 struct AdaptOptions {
@@ -50,8 +50,8 @@ struct GrowthStep {
   nn::Parameters fresh;
 };
 
-/// The model after the decision (ALGORITHM, section 1): a plain update, or, where `record.expanded`, the
-/// larger network (the same one without `growth`).
+/// The model after the decision (docs/algorithm.md, section 1): a plain update, or, where `record.expanded`,
+/// the larger network (the same one without `growth`).
 Model apply(const Model& model, const Candidate& selected, const AdaptRecord& record, AdaptRule rule,
             int round, const std::optional<GrowthStep>& growth);
 

@@ -41,7 +41,7 @@ struct AssessRecord {
   int selected = 0;  ///< the candidate with the greatest lcb, the first among equals
 };
 
-/// ALGORITHM, section 3: all candidates on the same samples.
+/// docs/algorithm.md, section 3: all candidates on the same samples.
 AssessRecord assess(const Model& model, const std::vector<Candidate>& candidates, Judge& judge,
                     const Batches& batches, std::int64_t first_batch, const AssessOptions& options);
 

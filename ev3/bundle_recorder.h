@@ -14,7 +14,7 @@ namespace ev3 {
 class BundleRecorder {
  public:
   /// Throws Error for settings that the format cannot express (other learning rates and optimizers than those
-  /// of REPLAY, other metrics than accuracy, gradient clipping, restarts without growth).
+  /// of docs/replay.md, other metrics than accuracy, gradient clipping, restarts without growth).
   BundleRecorder(const Evolution& before, std::string name);
 
   /// Takes up the round that `evolution` has just done.

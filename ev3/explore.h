@@ -52,10 +52,10 @@ class Explorer {
   /// T = int(trajectory_length x factor^c), c = insignificant steps in a row. Throws Error beyond 10^9.
   int trajectory_length(const Model& model) const;
 
-  /// ALGORITHM, section 2. Candidate c takes batches first_batch + c T ... + T - 1. Optimizer states go on
-  /// from round to round whether or not a candidate was selected, and start anew where the model has just
-  /// grown. The candidates run in parallel, with the same results as one after the other. Empty when stopped
-  /// by `progress`; nothing has changed then.
+  /// docs/algorithm.md, section 2. Candidate c takes batches first_batch + c T ... + T - 1. Optimizer states
+  /// go on from round to round whether or not a candidate was selected, and start anew where the model has
+  /// just grown. The candidates run in parallel, with the same results as one after the other. Empty when
+  /// stopped by `progress`; nothing has changed then.
   std::vector<Candidate> explore(const Model& model, const Batches& batches, std::int64_t first_batch,
                                  Progress* progress = nullptr);
 

@@ -40,8 +40,8 @@ GrowthPlan plan(const Growth& growth, const nn::Network& network, autodiff::Seed
 
 /// The larger network's parameters: those of the smaller one in their places, what is new from `fresh`
 /// (parameters of the larger network, initialized), and zeros where new units would disturb old ones. The
-/// function is preserved (ALGORITHM, section 6): widening, because new units reach no old unit and no output;
-/// deepening, because ReLU is idempotent.
+/// function is preserved (docs/algorithm.md, section 6): widening, because new units reach no old unit and no
+/// output; deepening, because ReLU is idempotent.
 nn::Parameters grow(const GrowthPlan& plan, const nn::Network& network, const nn::Parameters& params,
                     const nn::Parameters& fresh);
 

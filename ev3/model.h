@@ -6,7 +6,7 @@
 
 namespace ev3 {
 
-/// ALGORITHM, section 1 [the reference's ModelState]. A value: copying it is a snapshot.
+/// docs/algorithm.md, section 1 [the reference's ModelState]. A value: copying it is a snapshot.
 struct Model {
   nn::Network network = nn::Mlp{};
   nn::Parameters params, stable;

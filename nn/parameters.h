@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "autodiff/graph/graph.h"
@@ -33,7 +34,10 @@ class Layout {
   void add(std::string name, const autodiff::Shape& shape, const Initializer& initializer,
            Kind kind = Kind::trainable);
 
-  const std::vector<ParameterInfo>& entries() const { return entries_; }
+  const std::vector<ParameterInfo>& entries() const& { return entries_; }
+  std::vector<ParameterInfo> entries() && {
+    return std::move(entries_);
+  }  // for (... : nn::layout(net).entries())
   /// Elements of the whole block.
   std::size_t size() const { return size_; }
   /// Elements that get gradients.

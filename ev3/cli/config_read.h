@@ -41,7 +41,7 @@ class Reader {
   /// The keys that follow are those of this alternative: for the message about an unknown one.
   template <class T>
   void among_keys_of(const char* key, const T& choice) {
-    context_ = autodiff::text(" of ", key, " = ", toml_string(Names<T>::list.at(static_cast<std::size_t>(choice))));
+    context_ = autodiff::text(" where ", key, " = ", toml_string(Names<T>::list.at(static_cast<std::size_t>(choice))));
   }
   /// The alternative that `kind` names.
   template <class T>
@@ -51,7 +51,7 @@ class Reader {
     known_.push_back("kind");
     if (!node) place_.want("a kind, one of ", choices<T>());
     chosen = choice<T>({*node, place_.key + ".kind"});
-    context_ = autodiff::text(" of kind = ", toml_string(Names<T>::list.at(chosen)));
+    context_ = autodiff::text(" where kind = ", toml_string(Names<T>::list.at(chosen)));
     return chosen;
   }
   /// Throws Error for a key that nobody asked for, then for one that is missing.

@@ -21,14 +21,15 @@ void handle(int signal, void (*handler)(int), int flags) {
 
 }  // namespace
 
+void ignore_file_size_signal() { handle(SIGXFSZ, SIG_IGN, 0); }
+
 Interrupt::Interrupt(std::atomic<bool>& stop) {
   to_set = &stop;
   for (const int signal : {SIGINT, SIGTERM}) handle(signal, on_signal, static_cast<int>(SA_RESETHAND) | SA_RESTART);
-  handle(SIGXFSZ, SIG_IGN, 0);
 }
 
 Interrupt::~Interrupt() {
-  for (const int signal : {SIGINT, SIGTERM, SIGXFSZ}) handle(signal, SIG_DFL, 0);
+  for (const int signal : {SIGINT, SIGTERM}) handle(signal, SIG_DFL, 0);
   to_set = nullptr;
 }
 

@@ -67,9 +67,12 @@ class Run {
 };
 
 void Run::start(const fs::path& path, const std::string& environment_text) {
-  if (!quiet_) fmt::print("{}", header(experiment_, data_, settings_));
   folder_.emplace(RunFolder::create(
-      path, {to_toml(experiment_), to_bytes(checkpoint()), environment_text, model_file()}));
+      path, {.config = to_toml(experiment_),
+                                      .checkpoint = to_bytes(checkpoint()),
+                                      .environment = environment_text,
+                                      .model = model_file()}));
+  if (!quiet_) fmt::print("{}", header(experiment_, data_, settings_));
   rounds();
 }
 
@@ -195,6 +198,7 @@ void run_resumed(const RunOptions& options) {
 
 void run(const RunOptions& options) {
   namespace kernels = autodiff::kernels;
+  ignore_file_size_signal();
   if (!options.backends.empty()) kernels::set_default_backends(kernels::parse_backends(options.backends));
   if (options.threads) kernels::set_threads(*options.threads);
   options.resume.empty() ? run_new(options) : run_resumed(options);

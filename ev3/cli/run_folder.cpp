@@ -207,6 +207,10 @@ std::vector<Round> RunFolder::cut_back(int rounds) const {
     if (records.back().record.round + 1 != done()) fail(where, ": want the record of round ", done());
     begin = end + 1;
   }
+  // What a kill in the middle of autodiff::write_file leaves behind.
+  for (const fs::path& file : {config(), model(), slot(checkpoints(), 0), slot(checkpoints(), 1)}) {
+    fs::remove(file.string() + ".tmp");
+  }
   int kept = 0;
   keep_lines(path, [&](std::string_view) { return kept++ < rounds; });
   keep_lines(path_ / "metrics.jsonl", [&](std::string_view line) { return json_round(line) <= rounds; });

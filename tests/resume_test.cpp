@@ -1,0 +1,143 @@
+// A run that is killed again and again, at any moment, ends with the same bytes as one that is left alone.
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <map>
+#include <thread>
+
+#include "tests/catch.h"
+#include "tests/command.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+const std::vector<std::string> experiment{
+    "--set", "data.name=spirals",  "--set", "data.samples=2000",      "--set", "model.hidden=[8]",
+    "--set", "rounds=30",          "--set", "explore.trajectory_length=150",
+    "--set", "history_limit=2",    "--set", "adapt.rounds_before_growth=2", "--quiet"};
+
+/// A process `ev3 run ...` of its own, without a shell in between; killed when it is not waited for.
+class RunProcess {
+ public:
+  explicit RunProcess(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {EV3_PROGRAM, "run"});
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    for (const int stream : {0, 1, 2}) posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_RDWR, 0);
+    REQUIRE(posix_spawn(&id_, EV3_PROGRAM, &actions, nullptr, argv.data(), environ) == 0);
+    posix_spawn_file_actions_destroy(&actions);
+  }
+  /// Waits at most so long, then sends the signal. The exit code, or minus the signal that ended it.
+  int wait(double seconds, int signal) {
+    const Clock::time_point start = Clock::now();
+    int status = 0;
+    while (::waitpid(id_, &status, WNOHANG) == 0) {
+      if (Seconds(Clock::now() - start).count() > seconds) {
+        ::kill(id_, signal);
+        ::waitpid(id_, &status, 0);
+        break;
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(300));
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+
+ private:
+  pid_t id_ = 0;
+};
+
+int run_to_end(const std::vector<std::string>& arguments) { return RunProcess(arguments).wait(300, SIGKILL); }
+
+std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+/// All files that must not depend on when and where they were made.
+std::map<std::string, std::string> contents(const fs::path& folder) {
+  std::map<std::string, std::string> out;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    const std::string name = fs::relative(entry.path(), folder).string();
+    if (entry.is_regular_file() && !name.starts_with("metrics") && name != "env.txt") out[name] = content_of(entry.path());
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("killed at 20 random moments and resumed each time, a run ends with the same bytes", "[slow]") {
+  const TempFolder temp;
+  const fs::path whole = temp / "whole";
+  const Clock::time_point start = Clock::now();
+  REQUIRE(run_to_end(experiment + std::vector<std::string>{"--out", whole.string()}) == 0);
+  const double duration = Seconds(Clock::now() - start).count();
+  const auto expected = contents(whole);
+  CHECK(expected.size() == 6);
+
+  const autodiff::Random random(autodiff::Seed{3});
+  int kills = 0, before_folder = 0;
+  for (int attempt = 0; kills < 20; ++attempt) {
+    const fs::path folder = temp / ("killed-" + std::to_string(attempt));
+    for (int code = -SIGKILL; code != 0;) {
+      const bool there = fs::exists(folder);
+      const std::vector<std::string> where{there ? "--resume" : "--out", folder.string(), "--threads",
+                                           std::to_string(1 + kills % 3)};
+      const double delay = random.uniform(static_cast<std::uint64_t>(kills), 0, duration / 6);
+      code = RunProcess(there ? where + std::vector<std::string>{"--quiet"} : experiment + where).wait(delay, SIGKILL);
+      REQUIRE((code == 0 || code == -SIGKILL));
+      kills += code != 0;
+      before_folder += code != 0 && !fs::exists(folder);
+      REQUIRE(kills < 500);
+    }
+    CHECK(contents(folder) == expected);
+    for (const char* metrics : {"metrics.jsonl", "metrics.csv"}) {
+      const std::string a = content_of(folder / metrics), b = content_of(whole / metrics);
+      CHECK(std::count(a.begin(), a.end(), '\n') == std::count(b.begin(), b.end(), '\n'));
+    }
+  }
+  WARN("killed " << kills << " times, " << before_folder << " of them before there was a folder");
+}
+
+TEST_CASE("an interrupted run says so, exits with 130 and goes on exactly", "[slow]") {
+  const TempFolder temp;
+  const fs::path whole = temp / "whole", broken = temp / "broken";
+  REQUIRE(run_to_end(experiment + std::vector<std::string>{"--out", whole.string()}) == 0);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    RunProcess process(experiment + (fs::exists(broken) ? std::vector<std::string>{"--out", (temp / "other").string()}
+                                                         : std::vector<std::string>{"--out", broken.string()}));
+    while (!fs::exists(temp / (signal == SIGINT ? "broken" : "other"))) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    CHECK(process.wait(0, signal) == 130);
+  }
+  REQUIRE(run_to_end({"--resume", broken.string(), "--quiet"}) == 0);
+  CHECK(contents(broken) == contents(whole));
+}
+
+TEST_CASE("a write that fails in the middle of a run loses nothing", "[slow]") {
+  const TempFolder temp;
+  const std::string whole = temp / "whole", full = temp / "full";
+  std::string arguments;
+  for (const std::string& argument : experiment) arguments += " '" + argument + "'";
+  REQUIRE(ev3_command("run" + arguments + " --out " + whole).code == 0);
+  // The records alone are larger than the limit; checkpoints fit for some rounds.
+  const std::string err = temp / "err";
+  const std::string command = "ulimit -f 100; " EV3_PROGRAM " run" + arguments + " --out " + full + " 2>" + err;
+  const int status = std::system(command.c_str());
+  CHECK(WEXITSTATUS(status) == 2);
+  const std::string message = content_of(err);
+  CHECK_THAT(message, ContainsSubstring("cannot write " + full) && ContainsSubstring("go on with: ev3 run --resume"));
+  CHECK(std::count(message.begin(), message.end(), '\n') == 1);
+  for (const auto& [name, content] : contents(full)) CHECK_FALSE(name.ends_with(".tmp"));
+  REQUIRE(run_to_end({"--resume", full, "--quiet"}) == 0);
+  CHECK(contents(full) == contents(whole));
+}
