@@ -128,6 +128,7 @@ std::optional<StepRecord> Evolution::try_step(Progress* progress) {
   state_.model = apply(model, selected, record.adapt, settings_.adapt.rule, state_.round, growth);
 
   const auto steps = static_cast<std::int64_t>(candidates.size()) * record.trajectory_length;
+  if (record.adapt.expanded) explorer_.restore({});  // they start anew, for the network as it is now
   state_.next_explore += steps;
   state_.next_assess += settings_.assess.batches;
   state_.next_adapt += record.adapt.batches_used;

@@ -85,9 +85,9 @@ growth = {kind = "deepen", layer = 2}
 }
 
 TEST_CASE("an experiment written back is the same experiment") {
-  const std::vector<std::string> texts{
-      "", digits_toml, content_of(configs() / "demo.toml"), content_of(configs() / "mnist.toml"),
-      R"(profile = "reference"
+  const std::vector<std::string> texts{"", digits_toml, content_of(configs() / "demo.toml"),
+                                       content_of(configs() / "mnist.toml"),
+                                       R"(profile = "reference"
       [data]
       name = "file"
       path = "a \"b\"\\ \u0001 ü.csv"
@@ -107,8 +107,9 @@ TEST_CASE("an experiment written back is the same experiment") {
       growth = {kind = "expand", factor = 1.3}
       )"};
   for (const std::string& text : texts) {
-    const std::vector<std::string> path = text.find("mnist") == text.npos ? std::vector<std::string>{}
-                                                                          : std::vector<std::string>{"data.path=p"};
+    const std::vector<std::string> path = text.find("mnist") == text.npos
+                                              ? std::vector<std::string>{}
+                                              : std::vector<std::string>{"data.path=p"};
     const Experiment first = parse(text, path);
     const std::string written = to_toml(first);
     INFO(written);
@@ -120,9 +121,10 @@ TEST_CASE("an experiment written back is the same experiment") {
 }
 
 TEST_CASE("--set changes one value") {
-  const Experiment e = parse(digits_toml, {"optimizer.0.learning_rate=0.25", "data.name=xor", "model.hidden=[5, 6]",
-                                           "adapt.growth.factor=3", "loss.2={kind = \"cross_entropy\", multipliers = [9]}",
-                                           "explore.clip_norm=2", "rounds=3", "rounds=4"});
+  const Experiment e =
+      parse(digits_toml, {"optimizer.0.learning_rate=0.25", "data.name=xor", "model.hidden=[5, 6]",
+                          "adapt.growth.factor=3", "loss.2={kind = \"cross_entropy\", multipliers = [9]}",
+                          "explore.clip_norm=2", "rounds=3", "rounds=4"});
   CHECK(nn::learning_rate(e.optimizers[0])(0) == 0.25);
   CHECK(e.data.name == DataKind::exclusive_or);
   CHECK(e.model.hidden == std::vector<int>{5, 6});
@@ -190,7 +192,8 @@ TEST_CASE("mistakes are refused with their place, what was wanted and what came"
   says("rounds = 3\nrounds = 4", refusal("rounds = 3\nrounds = 4"));
   CHECK_THAT(refusal("rounds = 3\nrounds = 4"), ContainsSubstring("c.toml:2:"));
   CHECK(refusal("", {"explore.trajectory_length=x y"}) ==
-        "--set explore.trajectory_length=x y: explore.trajectory_length: want a whole number of at least 1, got 'x y'");
+        "--set explore.trajectory_length=x y: explore.trajectory_length: want a whole number of at least 1, "
+        "got 'x y'");
   CHECK_THAT(refusal("", {"optimizer.0.b1=0.5"}), ContainsSubstring("--set optimizer.0.b1=0.5: "));
   CHECK_THAT(refusal(digits_toml, {"optimizer.7.b1=0.5"}), ContainsSubstring("want an index from 0 to 1"));
   CHECK_THAT(refusal("", {"rounds"}), ContainsSubstring("want KEY=VALUE"));
@@ -207,11 +210,13 @@ TEST_CASE("contradictions are refused") {
       {"[pools]\nexplore = 0.9", "want fractions that sum up to at most 1, got 1.42"},
       {"[pools]\nadapt = 0", "c.toml:2:9: pools.adapt: want a fraction above 0"},
       {"[pools]\ntest = 0", "as the data have no test set of their own"},
-      {"[data]\nname = \"mnist\"\npath = \"x\"", "pools.test: want 0, as the data have a test set of their own"},
+      {"[data]\nname = \"mnist\"\npath = \"x\"",
+       "pools.test: want 0, as the data have a test set of their own"},
       {"[data]\nname = \"mnist\"\n[pools]\ntest = 0", "the key 'data.path' is missing"},
       {"[data]\nname = \"gaussian\"\nlabels = 3\nfeatures = 4", "want 2 labels, or 2 features"},
       {"[[loss]]\nkind = \"distillation\"", "wants the logits of a teacher"},
-      {"[[loss]]\nkind = \"cross_entropy\"\nmultipliers = []", "loss.0: cross entropy: want at least one multiplier"},
+      {"[[loss]]\nkind = \"cross_entropy\"\nmultipliers = []",
+       "loss.0: cross entropy: want at least one multiplier"},
       {"[[optimizer]]\nkind = \"sgd\"\nnesterov = true", "nesterov wants a momentum above 0"},
       {"[[optimizer]]\nlearning_rate = 0.1", "optimizer.0: want a kind"},
       {"[[optimizer]]\nkind = \"adam\"\nlearning_rate = {kind = \"cosine\", initial = 0.1}",

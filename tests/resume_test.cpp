@@ -18,10 +18,14 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-const std::vector<std::string> experiment{
-    "--set", "data.name=spirals",  "--set", "data.samples=2000",      "--set", "model.hidden=[8]",
-    "--set", "rounds=30",          "--set", "explore.trajectory_length=150",
-    "--set", "history_limit=2",    "--set", "adapt.rounds_before_growth=2", "--quiet"};
+const std::vector<std::string> experiment{"--set",  "data.name=spirals",
+                                          "--set",  "data.samples=2000",
+                                          "--set",  "model.hidden=[8]",
+                                          "--set",  "rounds=30",
+                                          "--set",  "explore.trajectory_length=150",
+                                          "--set",  "history_limit=2",
+                                          "--set",  "adapt.rounds_before_growth=2",
+                                          "--quiet"};
 
 /// A process `ev3 run ...` of its own, without a shell in between; killed when it is not waited for.
 class RunProcess {
@@ -33,7 +37,8 @@ class RunProcess {
     argv.push_back(nullptr);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
-    for (const int stream : {0, 1, 2}) posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_RDWR, 0);
+    for (const int stream : {0, 1, 2})
+      posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_RDWR, 0);
     REQUIRE(posix_spawn(&id_, EV3_PROGRAM, &actions, nullptr, argv.data(), environ) == 0);
     posix_spawn_file_actions_destroy(&actions);
   }
@@ -68,7 +73,8 @@ std::map<std::string, std::string> contents(const fs::path& folder) {
   std::map<std::string, std::string> out;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     const std::string name = fs::relative(entry.path(), folder).string();
-    if (entry.is_regular_file() && !name.starts_with("metrics") && name != "env.txt") out[name] = content_of(entry.path());
+    if (entry.is_regular_file() && !name.starts_with("metrics") && name != "env.txt")
+      out[name] = content_of(entry.path());
   }
   return out;
 }
@@ -93,7 +99,8 @@ TEST_CASE("killed at 20 random moments and resumed each time, a run ends with th
       const std::vector<std::string> where{there ? "--resume" : "--out", folder.string(), "--threads",
                                            std::to_string(1 + kills % 3)};
       const double delay = random.uniform(static_cast<std::uint64_t>(kills), 0, duration / 6);
-      code = RunProcess(there ? where + std::vector<std::string>{"--quiet"} : experiment + where).wait(delay, SIGKILL);
+      code = RunProcess(there ? where + std::vector<std::string>{"--quiet"} : experiment + where)
+                 .wait(delay, SIGKILL);
       REQUIRE((code == 0 || code == -SIGKILL));
       kills += code != 0;
       before_folder += code != 0 && !fs::exists(folder);
@@ -113,8 +120,9 @@ TEST_CASE("an interrupted run says so, exits with 130 and goes on exactly", "[sl
   const fs::path whole = temp / "whole", broken = temp / "broken";
   REQUIRE(run_to_end(experiment + std::vector<std::string>{"--out", whole.string()}) == 0);
   for (const int signal : {SIGINT, SIGTERM}) {
-    RunProcess process(experiment + (fs::exists(broken) ? std::vector<std::string>{"--out", (temp / "other").string()}
-                                                         : std::vector<std::string>{"--out", broken.string()}));
+    RunProcess process(experiment + (fs::exists(broken)
+                                         ? std::vector<std::string>{"--out", (temp / "other").string()}
+                                         : std::vector<std::string>{"--out", broken.string()}));
     while (!fs::exists(temp / (signal == SIGINT ? "broken" : "other"))) std::this_thread::yield();
     std::this_thread::sleep_for(std::chrono::milliseconds(30));
     CHECK(process.wait(0, signal) == 130);
@@ -131,11 +139,13 @@ TEST_CASE("a write that fails in the middle of a run loses nothing", "[slow]") {
   REQUIRE(ev3_command("run" + arguments + " --out " + whole).code == 0);
   // The records alone are larger than the limit; checkpoints fit for some rounds.
   const std::string err = temp / "err";
-  const std::string command = "ulimit -f 100; " EV3_PROGRAM " run" + arguments + " --out " + full + " 2>" + err;
+  const std::string command =
+      "ulimit -f 100; " EV3_PROGRAM " run" + arguments + " --out " + full + " 2>" + err;
   const int status = std::system(command.c_str());
   CHECK(WEXITSTATUS(status) == 2);
   const std::string message = content_of(err);
-  CHECK_THAT(message, ContainsSubstring("cannot write " + full) && ContainsSubstring("go on with: ev3 run --resume"));
+  CHECK_THAT(message,
+             ContainsSubstring("cannot write " + full) && ContainsSubstring("go on with: ev3 run --resume"));
   CHECK(std::count(message.begin(), message.end(), '\n') == 1);
   for (const auto& [name, content] : contents(full)) CHECK_FALSE(name.ends_with(".tmp"));
   REQUIRE(run_to_end({"--resume", full, "--quiet"}) == 0);

@@ -14,9 +14,10 @@ namespace {
 namespace fs = std::filesystem;
 
 // A run of a fraction of a second that grows.
-const std::string small = "--set data.name=moons --set data.samples=600 --set \"model.hidden=[4]\" --set rounds=6 "
-                          "--set explore.trajectory_length=20 --set adapt.rounds_before_growth=1 "
-                          "--set pools.explore=0.4 --set pools.adapt=0.2 ";
+const std::string small =
+    "--set data.name=moons --set data.samples=600 --set \"model.hidden=[4]\" --set rounds=6 "
+    "--set explore.trajectory_length=20 --set adapt.rounds_before_growth=1 "
+    "--set pools.explore=0.4 --set pools.adapt=0.2 ";
 
 std::vector<std::string> lines(const std::string& text) {
   std::vector<std::string> out;
@@ -45,11 +46,14 @@ TEST_CASE("a run prints a line a round and leaves a complete folder") {
   REQUIRE(outcome.code == 0);
   CHECK(outcome.err.empty());
   const auto printed = lines(outcome.out);
-  REQUIRE(printed.size() == 3 + 6 + 3);
-  CHECK_THAT(printed[0], ContainsSubstring("moons 600 x 2, 2 classes   pools explore 240 / assess"));
-  CHECK_THAT(printed[1], ContainsSubstring("mlp 2-4-2, 22 parameters   6 candidates (3 losses x 2 optimizers) x 20"));
-  for (const std::string& line : printed) CHECK(line.size() <= 120);
-  CHECK_THAT(outcome.out, ContainsSubstring("grown to mlp 2-9-2") && ContainsSubstring(out + "/model.safetensors"));
+  REQUIRE(printed.size() == 4 + 6 + 3);
+  CHECK_THAT(printed[0], ContainsSubstring("moons 600 x 2, 2 classes   seed 1"));
+  CHECK_THAT(printed[1], ContainsSubstring("pools explore 240 / assess "));
+  CHECK_THAT(printed[2],
+             ContainsSubstring("mlp 2-4-2, 22 parameters   6 candidates (3 losses x 2 optimizers) x 20"));
+  for (std::size_t i = 0; i < 4 + 6; ++i) CHECK(printed[i].size() <= 120);
+  CHECK_THAT(outcome.out,
+             ContainsSubstring("grown to mlp 2-9-2") && ContainsSubstring(out + "/model.safetensors"));
 
   const auto rounds = lines(content_of(out + "/rounds.jsonl"));
   REQUIRE(rounds.size() == 6);
@@ -69,12 +73,13 @@ TEST_CASE("a run prints a line a round and leaves a complete folder") {
   const auto csv = lines(content_of(out + "/metrics.csv"));
   REQUIRE(csv.size() == 13);
   for (const std::string& line : csv) CHECK(std::count(line.begin(), line.end(), ',') == 11);
-  CHECK_THAT(content_of(out + "/env.txt"), ContainsSubstring("compiler  ") && ContainsSubstring("--out " + out));
+  CHECK_THAT(content_of(out + "/env.txt"),
+             ContainsSubstring("compiler  ") && ContainsSubstring("--out " + out));
 
   // The model computes what the last record says of it.
   const nn::ModelFile model = nn::read_model(out + "/model.safetensors");
-  const auto eval = nlohmann::json::parse(
-      ev3_command("eval " + out + "/model.safetensors --data moons --json").out);
+  const auto eval =
+      nlohmann::json::parse(ev3_command("eval " + out + "/model.safetensors --data moons --json").out);
   CHECK(eval["network"]["hidden"] == std::get<nn::Mlp>(model.network).hidden);
   CHECK(eval["samples"] == 1000);
 }
@@ -82,7 +87,9 @@ TEST_CASE("a run prints a line a round and leaves a complete folder") {
 TEST_CASE("a model and a checkpoint do not depend on threads, place or time") {
   const TempFolder temp;
   for (const std::string threads : {"1", "2", "3"}) {
-    REQUIRE(ev3_command("run --quiet " + small + "--threads " + threads + " --out " + std::string(temp / threads)).code == 0);
+    REQUIRE(
+        ev3_command("run --quiet " + small + "--threads " + threads + " --out " + std::string(temp / threads))
+            .code == 0);
     CHECK(contents(temp / threads) == contents(temp / "1"));
   }
 }
@@ -94,7 +101,8 @@ TEST_CASE("--quiet says the result only, --dry-run writes nothing") {
   CHECK_THAT(quiet.out, ContainsSubstring("best  stable model of round "));
   const Outcome dry = ev3_command("run --dry-run " + small + "--out " + std::string(temp / "d"));
   CHECK(dry.code == 0);
-  CHECK_THAT(dry.out, ContainsSubstring("trajectory_length = 20") && ContainsSubstring("parameters      22") &&
+  CHECK_THAT(dry.out, ContainsSubstring("trajectory_length = 20") &&
+                          ContainsSubstring("parameters      22") &&
                           ContainsSubstring("gradient steps  720 = 6 rounds x 6 candidates x 20 steps") &&
                           ContainsSubstring("FLOPs") && ContainsSubstring("of workspace"));
   CHECK(temp.count() == 1);
@@ -108,7 +116,8 @@ TEST_CASE("a run goes on for more rounds as if they had been asked for at first"
   const auto before = contents(twice);
   const Outcome finished = ev3_command("run --resume " + twice);
   CHECK(finished.code == 0);
-  CHECK_THAT(finished.out, ContainsSubstring("finished already, after 3 rounds") && ContainsSubstring("--rounds 6"));
+  CHECK_THAT(finished.out,
+             ContainsSubstring("finished already, after 3 rounds") && ContainsSubstring("--rounds 6"));
   CHECK(contents(twice) == before);
   const Outcome more = ev3_command("run --rounds 6 --resume " + twice);
   CHECK_THAT(more.out, ContainsSubstring("going on after round 3 of 6"));

@@ -1,4 +1,5 @@
-// Everything that can be wrong with what the program is given: one clear line, exit code 2, and nothing is changed.
+// Everything that can be wrong with what the program is given: one clear line, exit code 2, and nothing is
+// changed.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -66,7 +67,8 @@ std::map<std::string, std::string> snapshot(const fs::path& folder) {
   return out;
 }
 
-const std::string small = "--set data.name=moons --set data.samples=300 --set rounds=3 --set explore.trajectory_length=5 ";
+const std::string small =
+    "--set data.name=moons --set data.samples=300 --set rounds=3 --set explore.trajectory_length=5 ";
 
 struct Case {
   const char* name;
@@ -82,7 +84,8 @@ Case csv(const char* name, const std::string& text, const std::string& part, con
   return {name, "run --set data.name=file --set data.path=@/d.csv --out @/out " + more, part,
           [text](const fs::path& f) { write(f / "d.csv", text); }};
 }
-Case idx(const char* name, const std::string& image_file, const std::string& label_file, const std::string& part) {
+Case idx(const char* name, const std::string& image_file, const std::string& label_file,
+         const std::string& part) {
   return {name, "run --set data.name=mnist --set data.path=@/m --set pools.test=0 --out @/out", part,
           [=](const fs::path& f) { mnist(f / "m", image_file, label_file); }};
 }
@@ -90,8 +93,9 @@ Case eval(const char* name, const std::string& bytes, const std::string& part) {
   return {name, "eval @/m.safetensors --data moons", part,
           [bytes](const fs::path& f) { write(f / "m.safetensors", bytes); }};
 }
-Case resume(const char* name, const std::string& arguments, const std::string& part,
-            const std::function<void(const fs::path&)>& prepare = [](const fs::path&) {}) {
+Case resume(
+    const char* name, const std::string& arguments, const std::string& part,
+    const std::function<void(const fs::path&)>& prepare = [](const fs::path&) {}) {
   return {name, "run --resume @/run " + arguments, part, prepare};
 }
 
@@ -105,44 +109,51 @@ void replace(const fs::path& path, const std::string& from, const std::string& t
 const std::vector<Case>& cases() {
   static const std::vector<Case> list{
       // the command line
-      {"unknown option", "run --sede 3", "unknown option '--sede': did you mean '--seed'?"},
+      {"unknown option", "run --rouns 3", "unknown option '--rouns': did you mean '--rounds'?"},
       {"no threads", "run --threads 0", "--threads"},
       {"unknown backend", "run --backends gpu --out @/out", "gpu"},
       {"negative seed", "run --seed -1 --out @/out", "seed: want a whole number of at least 0, got -1"},
       {"no rounds", "run --rounds 0 --out @/out", "rounds: want a whole number of at least 1, got 0"},
       {"--set without a value", "run --set rounds --out @/out", "want KEY=VALUE"},
       {"--set of an unknown key", "run --set explore.lenght=3 --out @/out", "unknown key 'explore.lenght'"},
-      {"--set of a list entry that is not there", "run --set loss.9.kind=x --out @/out", "want an index from 0 to 2"},
+      {"--set of a list entry that is not there", "run --set loss.9.kind=x --out @/out",
+       "want an index from 0 to 2"},
       // configs
       {"no config", "run @/no.toml", "cannot read"},
       {"a config that is a folder", "run @", "it is a directory"},
       config("no TOML", "rounds 3", "c.toml:1:8: "),
       config("a key twice", "rounds = 3\nrounds = 4", "c.toml:2:"),
       config("not UTF-8", "# \xff\xfe\n", "c.toml:1:"),
-      config("unknown key", "[optimiser]\nkind = \"sgd\"", "unknown key 'optimiser': did you mean 'optimizer'?"),
+      config("unknown key", "[optimiser]\nkind = \"sgd\"",
+             "unknown key 'optimiser': did you mean 'optimizer'?"),
       config("wrong type", "[assess]\nbatches = 2.5", "c.toml:2:11: assess.batches: want a whole number"),
       config("out of range", "[explore]\ntrajectory_factor = 0", "want a number above 0, got 0"),
       config("too large", "[data]\nbatch = 3000000000", "at most 2147483647, got 3000000000"),
       config("not a number", "[assess]\nalpha = nan", "assess.alpha: want a number of at least 0, got nan"),
-      config("unknown kind", "[[optimizer]]\nkind = \"sdg\"", "want one of \"sgd\", \"adam\", \"adamw\", \"rmsprop\""),
+      config("unknown kind", "[[optimizer]]\nkind = \"sdg\"",
+             "want one of \"sgd\", \"adam\", \"adamw\", \"rmsprop\""),
       config("unknown family", "[model]\nfamily = \"cnn\"", "model.family: want \"mlp\", got \"cnn\""),
       config("a network of 2^31 parameters", "[model]\nhidden = [60000, 60000]", "parameters"),
       config("growth without a when", "[adapt]\ngrowth = {kind = \"widen\"}", "the network never grows"),
-      config("history too short", "history_limit = 1\n[adapt]\nrounds_before_growth = 2\ngrowth = {kind = \"widen\"}",
+      config("history too short",
+             "history_limit = 1\n[adapt]\nrounds_before_growth = 2\ngrowth = {kind = \"widen\"}",
              "is too short for"),
       config("pools above 1", "[pools]\ntest = 0.5", "sum up to at most 1"),
-      config("a pool without samples", "[data]\nname = \"moons\"\nsamples = 10\n[pools]\ntest = 0.01", "is none"),
+      config("a pool without samples", "[data]\nname = \"moons\"\nsamples = 10\n[pools]\ntest = 0.01",
+             "is none"),
       config("no room for the teacher", "[[loss]]\nkind = \"distillation\"", "wants the logits of a teacher"),
       // data
       {"no data", "run --set data.name=file --set data.path=@/no.csv --out @/out", "no.csv"},
-      {"unknown kind of file", "run --set data.name=file --set data.path=@/run/lock --out @/out", "want a folder"},
+      {"unknown kind of file", "run --set data.name=file --set data.path=@/run/lock --out @/out",
+       "want a folder"},
       csv("text where a number should be", "1,2,a\n1,x,b\n", "d.csv"),
       csv("a cell that is not finite", "1,2,a\n1,nan,b\n", "d.csv"),
       csv("lines of different length", "1,2,a\n1,b\n", "d.csv"),
       csv("no samples", "", "d.csv"),
       csv("no such label column", "x,y,z\n1,2,a\n", "d.csv", "--set data.label=klass"),
       csv("a class without a sample", "1,2,0\n1,3,2\n2,2,0\n", "d.csv"),
-      {"no files in MNIST's folder", "run --set data.name=mnist --set data.path=@/run --set pools.test=0 --out @/out",
+      {"no files in MNIST's folder",
+       "run --set data.name=mnist --set data.path=@/run --set pools.test=0 --out @/out",
        "train-images-idx3-ubyte"},
       {"truncated .gz", "run --set data.name=mnist --set data.path=@/m --set pools.test=0 --out @/out",
        "train-images-idx3-ubyte.gz",
@@ -159,7 +170,8 @@ const std::vector<Case>& cases() {
       {"a broken .npz", "run --set data.name=file --set data.path=@/d.npz --out @/out", "d.npz",
        [](const fs::path& f) { write(f / "d.npz", "PK\3\4 and no more"); }},
       {"a test set of another shape",
-       "run --set data.name=file --set data.path=@/d.csv --set data.test_path=@/t.csv --set pools.test=0 --out @/out",
+       "run --set data.name=file --set data.path=@/d.csv --set data.test_path=@/t.csv --set pools.test=0 "
+       "--out @/out",
        "the test set has samples of shape",
        [](const fs::path& f) {
          write(f / "d.csv", "1,2,0\n1,3,1\n2,2,0\n");
@@ -170,30 +182,35 @@ const std::vector<Case>& cases() {
       eval("a model cut off in its header", safetensors("{\"a\":", "").substr(0, 11), "m.safetensors"),
       eval("a header that is no JSON", safetensors("{nonsense}", ""), "m.safetensors"),
       eval("a header of 2^60 bytes", little_endian(std::uint64_t{1} << 60, 8) + "{}", "m.safetensors"),
-      eval("overlapping arrays", model(kernel, R"({"dtype":"F32","shape":[2],"data_offsets":[12,20]})", network),
-           "dense1"),
+      eval("overlapping arrays",
+           model(kernel, R"({"dtype":"F32","shape":[2],"data_offsets":[12,20]})", network), "dense1"),
       eval("an array of 2^62 elements",
-           model(R"({"dtype":"F32","shape":[2147483648,2147483648],"data_offsets":[0,16]})", bias, network), "dense1"),
-      eval("an unknown type", model(R"({"dtype":"F99","shape":[2,2],"data_offsets":[0,16]})", bias, network), "F99"),
+           model(R"({"dtype":"F32","shape":[2147483648,2147483648],"data_offsets":[0,16]})", bias, network),
+           "dense1"),
+      eval("an unknown type", model(R"({"dtype":"F99","shape":[2,2],"data_offsets":[0,16]})", bias, network),
+           "F99"),
       eval("arrays of other shapes than the network's",
-           model(kernel, bias, R"({\"family\":\"mlp\",\"inputs\":[3],\"hidden\":[],\"classes\":2})"), "dense1.kernel"),
+           model(kernel, bias, R"({\"family\":\"mlp\",\"inputs\":[3],\"hidden\":[],\"classes\":2})"),
+           "dense1.kernel"),
       eval("an unknown network", model(kernel, bias, R"({\"family\":\"rnn\"})"), "rnn"),
       eval("arrays, but no model", safetensors("{}", ""), "this is no model"),
       {"a model for other data", "eval @/m.safetensors --data digits", "2",
        [](const fs::path& f) { write(f / "m.safetensors", model(kernel, bias, network)); }},
       // the run folder
       {"--out is taken", "run " + small + "--out @/run", "which is not overwritten; go on with it"},
-      {"--out is a file", "run " + small + "--out @/run/config.toml", "want a folder, there is a file of that name"},
+      {"--out is a file", "run " + small + "--out @/run/config.toml",
+       "want a folder, there is a file of that name"},
       {"--out below a file", "run " + small + "--out @/run/config.toml/x", "config.toml"},
       {"--out and --resume", "run --resume @/run --out @/x", "excludes"},
-      {"full disk", "run " + small + "--out @/out ; }; ulimit -f 4; { true", "File too large"},
-      resume("a run that is not there", "/x", "too many arguments"),
+      resume("a config that is not there", "@/x.toml", "cannot read"),
       {"no run to go on with", "run --resume @/no", "no such folder"},
       {"a folder that is no run", "run --resume @", "not the folder of a run: it has no config.toml"},
       resume("another experiment", "--seed 2", "seed = 1 there, seed = 2 here"),
       resume("fewer rounds than done", "--rounds 2", "want at least 3 rounds, as many are done; got 2"),
       resume("a config that was changed", "", "has been changed since the run began",
-             [](const fs::path& f) { replace(f / "run/config.toml", "trajectory_length = 5", "trajectory_length = 6"); }),
+             [](const fs::path& f) {
+               replace(f / "run/config.toml", "trajectory_length = 5", "trajectory_length = 6");
+             }),
       resume("a config that is damaged", "", "config.toml:",
              [](const fs::path& f) { replace(f / "run/config.toml", "rounds = 3", "rounds = "); }),
       resume("two damaged checkpoints", "", "a.safetensors: ",
@@ -208,7 +225,8 @@ const std::vector<Case>& cases() {
                fs::remove_all(f / "run/checkpoints");
                fs::create_directory(f / "run/checkpoints");
              }),
-      resume("records that are missing", "--rounds 5", "has the records of 0 rounds, but the checkpoint is that of round 3",
+      resume("records that are missing", "--rounds 5",
+             "has the records of 0 rounds, but the checkpoint is that of round 3",
              [](const fs::path& f) { write(f / "run/rounds.jsonl", ""); }),
       resume("records that are damaged", "--rounds 5", "rounds.jsonl:1: not the record of a round",
              [](const fs::path& f) { replace(f / "run/rounds.jsonl", "\"explore\"", "\"explode\""); }),
@@ -276,13 +294,28 @@ TEST_CASE("a run whose data have changed does not go on") {
                       " --set rounds=1 --set explore.trajectory_length=2 --out " + run)
               .code == 0);
   write(temp / "d.csv", rows + "3,1\n");
-  check_refused({"other data", "run --rounds 2 --resume " + run, "the data are others than those the run began with"},
-                (temp / "run").parent_path());
+  check_refused(
+      {"other data", "run --rounds 2 --resume " + run, "the data are others than those the run began with"},
+      (temp / "run").parent_path());
+}
+
+TEST_CASE("a disk that is full before a run has begun leaves no folder") {
+  const TempFolder temp;
+  const std::string command = "ulimit -f 1; " EV3_PROGRAM " run " + small + "--out " +
+                              (temp / "a/b").string() + " >" + (temp / "out").string() + " 2>" +
+                              (temp / "err").string();
+  CHECK(WEXITSTATUS(std::system(command.c_str())) == 2);
+  const std::string message = content_of(temp / "err");
+  CHECK_THAT(message, ContainsSubstring("cannot write ") && ContainsSubstring("File too large"));
+  CHECK(std::count(message.begin(), message.end(), '\n') == 1);
+  CHECK(content_of(temp / "out") == "");
+  CHECK(temp.count() == 2);
 }
 
 TEST_CASE("a full device behind standard output is an error") {
   const TempFolder temp;
-  const int status = std::system((EV3_PROGRAM " run --dry-run >/dev/full 2>" + std::string(temp / "err")).c_str());
+  const int status =
+      std::system((EV3_PROGRAM " run --dry-run >/dev/full 2>" + std::string(temp / "err")).c_str());
   CHECK(WEXITSTATUS(status) == 2);
   CHECK_THAT(content_of(temp / "err"), ContainsSubstring("ev3 run: "));
 }

@@ -25,14 +25,22 @@ std::string digits_of(std::uint32_t value) { return autodiff::hex(value).substr(
 std::uint64_t from_hex(const std::string& digits) {
   std::uint64_t out = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), out, 16);
-  if (error != std::errc() || end != digits.data() + digits.size()) fail("want 16 digits, got ", autodiff::in_quotes(digits));
+  if (error != std::errc() || end != digits.data() + digits.size())
+    fail("want 16 digits, got ", autodiff::in_quotes(digits));
   return out;
+}
+
+// Just after a growth the states are still those of the smaller network; explore makes new ones.
+std::span<const nn::OptimizerState> stored_states(const EvolutionState& s) {
+  if (s.model.just_expanded) return {};
+  return s.optimizers;
 }
 
 Json state_json(const EvolutionState& s) {
   Json history = Json::array(), optimizers = Json::array();
-  for (const HistoryEntry& entry : s.model.history.entries()) history.push_back({entry.round, entry.significant});
-  for (const nn::OptimizerState& o : s.optimizers) {
+  for (const HistoryEntry& entry : s.model.history.entries())
+    history.push_back({entry.round, entry.significant});
+  for (const nn::OptimizerState& o : stored_states(s)) {
     optimizers.push_back({{"step", o.step}, {"moments", o.moments.size()}});
   }
   return {{"round", s.round},
@@ -87,9 +95,10 @@ std::string to_bytes(const Checkpoint& checkpoint) {
   nn::SafetensorsWriter writer;
   nn::add_parameters(writer, "params/", s.model.params);
   nn::add_parameters(writer, "stable/", s.model.stable);
-  for (std::size_t c = 0; c < s.optimizers.size(); ++c) {
-    for (std::size_t m = 0; m < s.optimizers[c].moments.size(); ++m) {
-      const auto& values = s.optimizers[c].moments[m];
+  const std::span<const nn::OptimizerState> optimizers = stored_states(s);
+  for (std::size_t c = 0; c < optimizers.size(); ++c) {
+    for (std::size_t m = 0; m < optimizers[c].moments.size(); ++m) {
+      const auto& values = optimizers[c].moments[m];
       writer.add(moment_name(c, m), values, {static_cast<int>(values.size())});
     }
   }

@@ -15,14 +15,15 @@ struct Checkpoint {
   std::uint64_t data = 0;        ///< hash of the data
 };
 
-/// The file: arrays params/NAME, stable/NAME, optimizer/C/M (moment M of candidate C); the rest, the CRC-32C of the
-/// whole file (its own digits taken as zeros) among it, in the metadata. The bytes depend on the arguments alone.
+/// The file: arrays params/NAME, stable/NAME, optimizer/C/M (moment M of candidate C); the rest, the CRC-32C
+/// of the whole file (its own digits taken as zeros) among it, in the metadata. The bytes depend on the
+/// arguments alone.
 std::string to_bytes(const Checkpoint& checkpoint);
 /// Throws Error beginning with `where` for a wrong checksum, and for what is no checkpoint.
 Checkpoint parse_checkpoint(std::string bytes, const std::string& where);
 
-/// Two slots, a.safetensors and b.safetensors, taken in turns: even rounds go to a. While one is written the other
-/// one holds the round before.
+/// Two slots, a.safetensors and b.safetensors, taken in turns: even rounds go to a. While one is written the
+/// other one holds the round before.
 std::filesystem::path slot(const std::filesystem::path& folder, int round);
 void write_checkpoint(const std::filesystem::path& folder, const Checkpoint& checkpoint);
 

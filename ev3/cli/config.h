@@ -66,8 +66,8 @@ extern const char* const digits_toml;
 
 /// The experiment that `text` and then the overrides ("explore.trajectory_length=50", lists by index:
 /// "optimizer.0.learning_rate=0.01") describe. Values of overrides are TOML, anything else is taken as text.
-/// Throws Error "WHERE:line:column: ..." for what is no TOML, unknown keys (with the nearest known one), wrong
-/// types, values out of range and contradictions.
+/// Throws Error "WHERE:line:column: ..." for what is no TOML, unknown keys (with the nearest known one),
+/// wrong types, values out of range and contradictions.
 Experiment parse_experiment(std::string_view text, const std::string& where,
                             const std::vector<std::string>& overrides = {});
 /// The same from a file.

@@ -22,12 +22,15 @@ struct Source {
 Source load(const DataConfig& d) {
   const auto seed = static_cast<std::uint64_t>(d.seed);
   const datasets::PlaneOptions plane{.samples = d.samples, .noise = d.noise, .seed = seed};
-  const datasets::LoadOptions file{.csv = {.label = d.label, .header = d.header, .separator = d.separator[0]}};
+  const datasets::LoadOptions file{
+      .csv = {.label = d.label, .header = d.header, .separator = d.separator[0]}};
   switch (d.name) {
     case DataKind::digits:
       break;
     case DataKind::gaussian:
-      return {datasets::gaussian({.samples = d.samples, .features = d.features, .labels = d.labels, .seed = seed}), {}};
+      return {datasets::gaussian(
+                  {.samples = d.samples, .features = d.features, .labels = d.labels, .seed = seed}),
+              {}};
     case DataKind::moons:
       return {datasets::moons(plane), {}};
     case DataKind::spirals:
@@ -58,7 +61,8 @@ ExperimentData load_data(const Experiment& experiment) {
   const std::array<const char*, 4> names{"explore", "assess", "adapt", "test"};
   for (std::size_t i = 0; i < 4; ++i) {
     if (fractions[i] > 0 && sizes[i] == 0) {
-      fail("pools.", names[i], ": ", fractions[i], " of ", all.size(), " samples is none; want a larger fraction");
+      fail("pools.", names[i], ": ", fractions[i], " of ", all.size(),
+           " samples is none; want a larger fraction");
     }
   }
   // An empty pool is not asked for: it is a copy of explore's (shared), or the data's own test set.
@@ -75,13 +79,16 @@ ExperimentData load_data(const Experiment& experiment) {
   data.classes = all.classes;
   data.samples = all.size();
   std::size_t next = 0;
-  const auto pool = [&](std::size_t i) { return sizes[i] > 0 ? datasets::take(all, indices[next++]) : Dataset{}; };
+  const auto pool = [&](std::size_t i) {
+    return sizes[i] > 0 ? datasets::take(all, indices[next++]) : Dataset{};
+  };
   Pools pools{.explore = pool(0), .assess = pool(1), .adapt = pool(2), .batch = experiment.data.batch};
   if (p.shared) pools.assess = pools.adapt = pools.explore;
   data.test = source.test ? std::move(*source.test) : pool(3);
   if (source.test) data.samples += data.test.size();
   data.pool_sizes = {pools.explore.size(), pools.assess.size(), pools.adapt.size(), data.test.size()};
-  const std::array<std::uint64_t, 2> parts{datasets::content_hash(all), datasets::content_hash(data.test)};
+  const std::array<std::uint64_t, 2> parts{datasets::content_hash(all),
+                                           source.test ? datasets::content_hash(data.test) : 0};
   data.hash = autodiff::fnv1a64(std::as_bytes(std::span(parts)));
   data.streams = make_streams(pools, {static_cast<std::uint64_t>(experiment.seed)});
   return data;

@@ -17,9 +17,9 @@ struct ExperimentData {
   std::string name;
   autodiff::Shape sample;  ///< shape of one sample
   int classes = 0;
-  std::int64_t samples = 0;              ///< of all pools, and those left over
-  std::array<int, 4> pool_sizes{};       ///< explore, assess, adapt, test
-  std::uint64_t hash = 0;                ///< of all content: another hash, other results
+  std::int64_t samples = 0;         ///< of all pools, and those left over
+  std::array<int, 4> pool_sizes{};  ///< explore, assess, adapt, test
+  std::uint64_t hash = 0;           ///< of all content: another hash, other results
 };
 
 /// Loads, splits and shuffles. Throws Error for data that cannot be read, and pools that would be empty.

@@ -24,7 +24,8 @@ class At {
 void check_data(const Experiment& e, const At& at) {
   const DataConfig& d = e.data;
   if (d.name == DataKind::gaussian && d.labels > 2 && d.features != 2) {
-    at("data.labels", "want 2 labels, or 2 features, got ", d.labels, " labels and ", d.features, " features");
+    at("data.labels", "want 2 labels, or 2 features, got ", d.labels, " labels and ", d.features,
+       " features");
   }
   if (d.separator.size() != 1) at("data.separator", "want one character, got ", toml_string(d.separator));
   if ((d.name == DataKind::mnist || d.name == DataKind::file) && d.path.empty()) {
@@ -64,9 +65,10 @@ void check_adapt(const Experiment& e, const At& at) {
     at("adapt.rounds_before_growth", "without adapt.growth there is no way to grow: give both or none");
   }
   if (e.history_limit >= 0 && e.history_limit < std::max(1, *a.rounds_before_growth)) {
-    at("history_limit", "a history of ", e.history_limit, " rounds is too short for adapt.rounds_before_growth = ",
-       *a.rounds_before_growth, ": the network would never grow; want at least ",
-       std::max(1, *a.rounds_before_growth), ", or -1 for all");
+    at("history_limit", "a history of ", e.history_limit,
+       " rounds is too short for adapt.rounds_before_growth = ", *a.rounds_before_growth,
+       ": the network would never grow; want at least ", std::max(1, *a.rounds_before_growth),
+       ", or -1 for all");
   }
   if (a.growth && e.model.hidden.empty()) {
     at("adapt.growth", "model.hidden = [] has no hidden layer that could grow");
@@ -84,7 +86,8 @@ void check(const Experiment& e, const toml::table& root) {
   if (e.optimizers.empty()) at("optimizer", "want at least one optimizer, got none");
   for (const nn::Loss& loss : e.losses) {
     if (nn::wants_logits(loss)) {
-      at("loss", "distillation wants the logits of a teacher, but the data have classes: want \"cross_entropy\"");
+      at("loss",
+         "distillation wants the logits of a teacher, but the data have classes: want \"cross_entropy\"");
     }
   }
   check_adapt(e, at);

@@ -2,7 +2,8 @@
 
 namespace ev3::cli {
 
-const char* const digits_toml = R"toml(# EV3 on 1,797 handwritten digits of 8 x 8 pixels: what `ev3 run` does without a config.
+const char* const digits_toml =
+    R"toml(# EV3 on 1,797 handwritten digits of 8 x 8 pixels: what `ev3 run` does without a config.
 seed = 1
 rounds = 20
 history_limit = 5

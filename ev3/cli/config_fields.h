@@ -1,5 +1,5 @@
-// Every key of a config, declared once: fields(visit, x) calls visit(key, member, range) for each member of x.
-// Reading, writing and error messages all follow from it.
+// Every key of a config, declared once: fields(visit, x) calls visit(key, member, range) for each member of
+// x. Reading, writing and error messages all follow from it.
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@ struct Range {
 };
 inline constexpr Range any{};
 inline constexpr Range above_zero{.least = 0, .above_least = true};
-inline constexpr Range share{.least = 0, .most = 1};                          // 0 <= x <= 1
+inline constexpr Range share{.least = 0, .most = 1};                           // 0 <= x <= 1
 inline constexpr Range decay_rate{.least = 0, .most = 1, .below_most = true};  // 0 <= x < 1
 constexpr Range at_least(double least) { return {.least = least}; }
 constexpr Range required(Range range = {}) {

@@ -36,7 +36,8 @@ std::string words(const Range& range) {
   if (std::isfinite(range.least)) out += text(range.above_least ? " above " : " of at least ", range.least);
   if (std::isfinite(range.most)) {
     out += text(out.empty() ? " " : " and ", range.below_most ? "below " : "at most ");
-    out += std::abs(range.most) < 1e6 ? text(range.most) : std::to_string(static_cast<std::int64_t>(range.most));
+    out +=
+        std::abs(range.most) < 1e6 ? text(range.most) : std::to_string(static_cast<std::int64_t>(range.most));
   }
   return out;
 }
@@ -82,7 +83,9 @@ void read(const Place& place, nn::Schedule& out, const Range& range) {
     out = value;
     return;
   }
-  if (!place.node.is_table()) place.want("a number", words(range), " or a table such as {kind = \"cosine\", initial = 0.1, steps = 1000}");
+  if (!place.node.is_table())
+    place.want("a number", words(range),
+               " or a table such as {kind = \"cosine\", initial = 0.1, steps = 1000}");
   nn::Schedule::Form form;
   read(place, form, range);
   out = std::visit([](const auto& f) { return nn::Schedule(f); }, form);

@@ -41,7 +41,8 @@ class Reader {
   /// The keys that follow are those of this alternative: for the message about an unknown one.
   template <class T>
   void among_keys_of(const char* key, const T& choice) {
-    context_ = autodiff::text(" where ", key, " = ", toml_string(Names<T>::list.at(static_cast<std::size_t>(choice))));
+    context_ = autodiff::text(" where ", key, " = ",
+                              toml_string(Names<T>::list.at(static_cast<std::size_t>(choice))));
   }
   /// The alternative that `kind` names.
   template <class T>
@@ -88,9 +89,7 @@ void read(const Place& place, nn::Schedule& out, const Range& range);
 
 template <class T>
 requires std::is_enum_v<T>
-void read(const Place& place, T& out, const Range&) {
-  out = static_cast<T>(Reader::choice<T>(place));
-}
+void read(const Place& place, T& out, const Range&) { out = static_cast<T>(Reader::choice<T>(place)); }
 
 template <class T>
 requires std::is_aggregate_v<T>
@@ -121,7 +120,8 @@ void read(const Place& place, std::variant<Alternatives...>& out, const Range&) 
   Reader reader(place);
   const std::size_t chosen = reader.kind<Variant>();
   std::size_t index = 0;
-  ((index++ == chosen ? static_cast<void>(fields(reader, out.template emplace<Alternatives>())) : void()), ...);
+  ((index++ == chosen ? static_cast<void>(fields(reader, out.template emplace<Alternatives>())) : void()),
+   ...);
   reader.finish();
   if constexpr (requires { check(out); }) {
     try {

@@ -30,12 +30,21 @@ toml::node& element(toml::array& list, const std::string& step, const std::strin
   return *list.get(index);
 }
 
-// The value under `step` of a table (made when absent) or list.
-toml::node& descend(toml::node& node, const std::string& step, const std::string& where) {
+bool is_index(const std::string& step) {
+  return !step.empty() && step.find_first_not_of("0123456789") == std::string::npos;
+}
+
+// The value under `step` of a table or list; where a table has none, one more table, unless `next` is an
+// index.
+toml::node& descend(toml::node& node, const std::string& step, const std::string& next,
+                    const std::string& where) {
   if (toml::array* list = node.as_array()) return element(*list, step, where);
   toml::table* table = node.as_table();
   if (!table) fail(where, ": what stands before '", step, "' is a value, not a section");
-  if (!table->contains(step)) table->insert(step, toml::table{});
+  if (!table->contains(step)) {
+    if (is_index(next)) fail(where, ": the config has no list '", step, "', so no entry ", next, " of it");
+    table->insert(step, toml::table{});
+  }
   return *table->get(step);
 }
 
@@ -62,7 +71,7 @@ void override_value(toml::table& root, const std::string& assignment) {
     }
   }
   toml::node* node = &root;
-  for (std::size_t i = 0; i + 1 < steps.size(); ++i) node = &descend(*node, steps[i], where);
+  for (std::size_t i = 0; i + 1 < steps.size(); ++i) node = &descend(*node, steps[i], steps[i + 1], where);
 
   // Moved, not copied: a copy would forget where it comes from.
   toml::table value = parse_value(assignment.substr(equals + 1), where);
@@ -109,8 +118,8 @@ std::string shown(const toml::node& node) {
   });
   const std::string text = out.str();
   return text.size() <= 60 && text.find('\n') == std::string::npos ? text
-         : node.is_array()                                          ? "a list"
-                                                                    : autodiff::in_quotes(text);
+         : node.is_array()                                         ? "a list"
+                                                                   : autodiff::in_quotes(text);
 }
 
 }  // namespace ev3::cli

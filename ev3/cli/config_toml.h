@@ -1,9 +1,9 @@
 // TOML as this program sees it: values with their places, and overrides from the command line.
 #pragma once
 
+#include <toml++/toml.h>
 #include <string>
 #include <string_view>
-#include <toml++/toml.h>
 #include <vector>
 
 #include "autodiff/tensor/error.h"

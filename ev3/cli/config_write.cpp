@@ -137,11 +137,16 @@ std::uint64_t identity(const Experiment& experiment) {
 
 std::string difference(const Experiment& there, const Experiment& here) {
   std::istringstream left(without_rounds_and_paths(there)), right(without_rounds_and_paths(here));
-  std::string a, b, section;
-  while (std::getline(left, a) && std::getline(right, b) && a == b) {
+  std::string section;
+  while (left || right) {
+    std::string a, b;
+    std::getline(left, a);
+    std::getline(right, b);
+    if (a != b)
+      return section + (a.empty() ? "nothing" : a) + " there, " + (b.empty() ? "nothing" : b) + " here";
     if (a.starts_with('[')) section = a + ' ';
   }
-  return a == b ? "" : section + a + " there, " + b + " here";
+  return "";
 }
 
 }  // namespace ev3::cli

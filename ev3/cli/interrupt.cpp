@@ -25,7 +25,8 @@ void ignore_file_size_signal() { handle(SIGXFSZ, SIG_IGN, 0); }
 
 Interrupt::Interrupt(std::atomic<bool>& stop) {
   to_set = &stop;
-  for (const int signal : {SIGINT, SIGTERM}) handle(signal, on_signal, static_cast<int>(SA_RESETHAND) | SA_RESTART);
+  for (const int signal : {SIGINT, SIGTERM})
+    handle(signal, on_signal, static_cast<int>(SA_RESETHAND) | SA_RESTART);
 }
 
 Interrupt::~Interrupt() {

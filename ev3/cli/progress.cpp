@@ -18,7 +18,8 @@ double seconds(std::chrono::steady_clock::duration d) { return std::chrono::dura
 std::string bar(double done) {
   constexpr int width = 24;
   const int full = static_cast<int>(done * width);
-  return std::string(static_cast<std::size_t>(full), '#') + std::string(static_cast<std::size_t>(width - full), '.');
+  return std::string(static_cast<std::size_t>(full), '#') +
+         std::string(static_cast<std::size_t>(width - full), '.');
 }
 
 }  // namespace
@@ -91,8 +92,8 @@ void ProgressBar::show(Clock::time_point now) {
   // The rest as long as this one: how long a round takes, from those before or from this one's rate.
   const double per_round = rounds_done_ > 0 ? seconds(started_ - first_) / rounds_done_ : elapsed + left_here;
   const double left = left_here + per_round * (rounds_ - round_);
-  const std::string text = fmt::format("{}/{}  {:.0f} steps/s  round {} left, run {} left  {}", steps, steps_, rate,
-                                       duration(left_here), duration(left), stable_);
+  const std::string text = fmt::format("{}/{}  {:.0f} steps/s  round {} left, run {} left  {}", steps, steps_,
+                                       rate, duration(left_here), duration(left), stable_);
   if (style_ == Style::bar) {
     fmt::print(stderr, "\r{:5}  [{}] {}\x1b[K", round_, bar(done), text);
   } else {

@@ -14,7 +14,8 @@ namespace ev3::cli {
 /// "0:42", "12:05", "3:20:00"
 std::string duration(double seconds);
 
-/// Shows how far explore is, on standard error, from a thread of its own, from begin() to end() of each round.
+/// Shows how far explore is, on standard error, from a thread of its own, from begin() to end() of each
+/// round.
 class ProgressBar {
  public:
   enum class Style { none, bar, lines };

@@ -99,7 +99,8 @@ StepRecord record_from(const Json& json, const std::string& where) {
              .significant = adapt.at("significant"),
              .expanded = adapt.at("expanded")};
   if (const Json& g = json.at("growth"); !g.is_null()) {
-    r.growth = {g.at("kind"), g.at("factor"), g.at("layer"), nn::network_from_json(g.at("network").dump(), where)};
+    r.growth = {g.at("kind"), g.at("factor"), g.at("layer"),
+                nn::network_from_json(g.at("network").dump(), where)};
     r.grown_to = nn::describe(r.growth->larger);
   }
   const bool whole = r.assess.selected >= 0 && r.assess.candidates.size() == r.candidates.size() &&

@@ -15,8 +15,8 @@ struct Round {
   nn::Evaluation test;  ///< samples, hits and loss; no confusion matrix
 };
 
-/// One line without its end: everything in the record. Rounds are counted from 1 in files. Nothing in it depends
-/// on time or machine. Numbers that are not finite become null.
+/// One line without its end: everything in the record. Rounds are counted from 1 in files. Nothing in it
+/// depends on time or machine. Numbers that are not finite become null.
 std::string to_json(const Round& round);
 
 /// The opposite. Throws Error beginning with `where` for anything else.

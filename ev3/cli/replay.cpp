@@ -23,8 +23,9 @@ bool run_replay(const ReplayArguments& arguments) {
   if (arguments.threads > 0) kernels::set_threads(arguments.threads);
   const std::filesystem::path bundle = arguments.bundle;
   if (!arguments.quiet) {
-    std::cout << "replay " << arguments.bundle << "   backends " << kernels::describe(kernels::default_backends())
-              << "   threads " << kernels::threads() << '\n';
+    std::cout << "replay " << arguments.bundle << "   backends "
+              << kernels::describe(kernels::default_backends()) << "   threads " << kernels::threads()
+              << '\n';
   }
   const ReplayOutcome outcome = replay(bundle, [&](const StepRecord& record) {
     if (!arguments.quiet) std::cout << record << '\n';
@@ -50,12 +51,15 @@ void add_replay(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "replay", "Repeats a recorded piece of EV3 and compares every number with the recording");
   auto arguments = std::make_shared<ReplayArguments>();
-  command->add_option("bundle", arguments->bundle, "folder with spec.json, inputs.safetensors, expected.safetensors")
+  command
+      ->add_option("bundle", arguments->bundle,
+                   "folder with spec.json, inputs.safetensors, expected.safetensors")
       ->required();
   command->add_option("--out", arguments->out, "write the results to this safetensors file");
   command->add_option("--profile", arguments->profile, "the profile that bundles are recorded under")
       ->check(CLI::IsMember({"reference"}));
-  command->add_option("--backends", arguments->backends, "kernels to use, in this order, e.g. portable or blas,simd");
+  command->add_option("--backends", arguments->backends,
+                      "kernels to use, in this order, e.g. portable or blas,simd");
   command->add_option("--threads", arguments->threads, "threads to use")->check(CLI::PositiveNumber);
   command->add_flag("--quiet", arguments->quiet, "print the comparison only");
   command->footer(

@@ -18,6 +18,7 @@
 #include "ev3/cli/config_build.h"
 #include "ev3/cli/interrupt.h"
 #include "ev3/cli/progress.h"
+#include "ev3/cli/recording.h"
 #include "ev3/cli/run_folder.h"
 #include "ev3/cli/run_report.h"
 
@@ -28,7 +29,7 @@ using autodiff::fail;
 namespace fs = std::filesystem;
 
 struct RunOptions {
-  std::string config, out, resume, backends;
+  std::string config, out, resume, backends, bundle, iterations = "0..2";
   std::vector<std::string> overrides;
   std::optional<std::int64_t> seed, rounds;
   std::optional<int> threads;
@@ -38,13 +39,15 @@ struct RunOptions {
 // A run in its folder, from where it stands to its last round.
 class Run {
  public:
-  Run(Experiment experiment, ExperimentData data, bool quiet)
+  Run(Experiment experiment, ExperimentData data, const RunOptions& options)
       : experiment_(std::move(experiment)),
         data_(std::move(data)),
         settings_(settings(experiment_, data_)),
         evolution_(settings_, data_.streams),
-        quiet_(quiet),
-        color_(::isatty(STDOUT_FILENO) && !std::getenv("NO_COLOR")) {}
+        quiet_(options.quiet),
+        color_(::isatty(STDOUT_FILENO) && !std::getenv("NO_COLOR")) {
+    if (!options.bundle.empty()) recording_.emplace(options.bundle, options.iterations);
+  }
 
   void start(const fs::path& path, const std::string& environment_text);
   void resume(RunFolder folder, const Checkpoint& checkpoint, const std::string& environment_text);
@@ -64,14 +67,14 @@ class Run {
   bool quiet_, color_;
   std::optional<RunFolder> folder_;
   std::vector<Round> done_;
+  std::optional<Recording> recording_;
 };
 
 void Run::start(const fs::path& path, const std::string& environment_text) {
-  folder_.emplace(RunFolder::create(
-      path, {.config = to_toml(experiment_),
-                                      .checkpoint = to_bytes(checkpoint()),
-                                      .environment = environment_text,
-                                      .model = model_file()}));
+  folder_.emplace(RunFolder::create(path, {.config = to_toml(experiment_),
+                                           .checkpoint = to_bytes(checkpoint()),
+                                           .environment = environment_text,
+                                           .model = model_file()}));
   if (!quiet_) fmt::print("{}", header(experiment_, data_, settings_));
   rounds();
 }
@@ -82,8 +85,8 @@ void Run::resume(RunFolder folder, const Checkpoint& from, const std::string& en
   done_ = folder_->cut_back(from.state.round);
   if (!quiet_) fmt::print("{}", header(experiment_, data_, settings_));
   if (evolution_.round() >= experiment_.rounds) {
-    fmt::print("finished already, after {} rounds; to go on: {} --rounds {}\n", evolution_.round(), resume_command(),
-               2 * evolution_.round());
+    fmt::print("finished already, after {} rounds; to go on: {} --rounds {}\n", evolution_.round(),
+               resume_command(), 2 * evolution_.round());
     return finish();
   }
   if (!quiet_) fmt::print("going on after round {} of {}\n", evolution_.round(), experiment_.rounds);
@@ -113,7 +116,8 @@ void Run::rounds() {
   }
   if (evolution_.round() < experiment_.rounds) {
     std::fflush(stdout);
-    fmt::print(stderr, "ev3 run: interrupted in round {} of {}; what came before it is safe, go on with: {}\n",
+    fmt::print(stderr,
+               "ev3 run: interrupted in round {} of {}; what came before it is safe, go on with: {}\n",
                evolution_.round() + 1, experiment_.rounds, resume_command());
     throw CLI::RuntimeError(interrupted);
   }
@@ -125,10 +129,13 @@ void Run::one_round(Progress& progress, ProgressBar& bar) {
   const Explorer explorer(settings_.losses, settings_.optimizers, settings_.explore);
   const std::int64_t length = explorer.trajectory_length(evolution_.model());
   bar.begin(evolution_.round() + 1, length * explorer.candidates(), stable);
+  if (recording_) recording_->before(evolution_);
   std::optional<StepRecord> record = evolution_.try_step(&progress);
   bar.end();
   if (!record) return;
-  done_.push_back({std::move(*record), nn::evaluate(evolution_.model().network, evolution_.stable(), data_.test)});
+  if (recording_) recording_->after(evolution_, *record);
+  done_.push_back(
+      {std::move(*record), nn::evaluate(evolution_.model().network, evolution_.stable(), data_.test)});
   const Round& round = done_.back();
   using Seconds = std::chrono::duration<double>;
   folder_->append(round, Seconds(std::chrono::system_clock::now().time_since_epoch()).count());
@@ -143,8 +150,9 @@ void Run::one_round(Progress& progress, ProgressBar& bar) {
 void Run::finish() {
   folder_->write_model(model_file());
   const nn::Network& network = evolution_.model().network;
-  fmt::print("{}", summary(done_, nn::describe(network), nn::evaluate(network, evolution_.stable(), data_.test),
-                           folder_->path().string(), experiment_));
+  fmt::print("{}",
+             summary(done_, nn::describe(network), nn::evaluate(network, evolution_.stable(), data_.test),
+                     folder_->path().string(), experiment_));
 }
 
 Experiment asked_for(const RunOptions& options, const std::string& fallback, const std::string& where) {
@@ -164,7 +172,7 @@ void run_new(const RunOptions& options) {
     fmt::print("{}", dry_run(experiment, data, settings(experiment, data)));
     return;
   }
-  Run(experiment, std::move(data), options.quiet).start(path, environment());
+  Run(experiment, std::move(data), options).start(path, environment());
 }
 
 void run_resumed(const RunOptions& options) {
@@ -193,7 +201,7 @@ void run_resumed(const RunOptions& options) {
     fmt::print(stderr, "ev3 run: warning: {}; going on from the checkpoint of round {}\n", newest.warning,
                from.state.round);
   }
-  Run(here, std::move(data), options.quiet).resume(std::move(folder), from, environment());
+  Run(here, std::move(data), options).resume(std::move(folder), from, environment());
 }
 
 void run(const RunOptions& options) {
@@ -208,7 +216,8 @@ constexpr const char* examples =
     "Examples:\n"
     "  ev3 run                                           EV3 on handwritten digits\n"
     "  ev3 run --set explore.trajectory_length=50 --seed 3\n"
-    "  ev3 run configs/mnist.toml --set data.path=mnist  an experiment from a file, with MNIST's four files in mnist/\n"
+    "  ev3 run configs/mnist.toml --set data.path=mnist  an experiment from a file, with MNIST's four files "
+    "in mnist/\n"
     "  ev3 run --resume runs/2026-11-23-1                go on after an interruption\n"
     "  ev3 run configs/mnist.toml --dry-run              what would be computed, and what it costs";
 
@@ -219,19 +228,31 @@ void add_run(CLI::App& app) {
   auto o = std::make_shared<RunOptions>();
   command->add_option("CONFIG", o->config, "experiment (TOML); without it: the handwritten digits")
       ->type_name("FILE");
-  command->add_option("--set", o->overrides, "change a value of the config; lists by index: optimizer.0.learning_rate=0.1")
+  command
+      ->add_option("--set", o->overrides,
+                   "change a value of the config; lists by index: optimizer.0.learning_rate=0.1")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
-  CLI::Option* out = command->add_option("--out", o->out, "folder of the run, new or empty (default runs/DATE-N)")
-                         ->type_name("DIR");
-  command->add_option("--resume", o->resume, "go on with the run in this folder")->type_name("DIR")->excludes(out);
+  CLI::Option* out =
+      command->add_option("--out", o->out, "folder of the run, new or empty (default runs/DATE-N)")
+          ->type_name("DIR");
+  command->add_option("--resume", o->resume, "go on with the run in this folder")
+      ->type_name("DIR")
+      ->excludes(out);
   command->add_option("--seed", o->seed, "same as --set seed=S")->type_name("S");
-  command->add_option("--rounds", o->rounds, "same as --set rounds=N; with --resume: more of them")->type_name("N");
+  command->add_option("--rounds", o->rounds, "same as --set rounds=N; with --resume: more of them")
+      ->type_name("N");
   command->add_option("--threads", o->threads, "threads (default: all); results do not depend on it")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
   command->add_option("--backends", o->backends, "kernels to use, best first: portable, or simd,portable")
       ->type_name("LIST");
+  CLI::Option* bundle =
+      command->add_option("--record-bundle", o->bundle, "record some rounds into this folder, for ev3 replay")
+          ->type_name("DIR");
+  command->add_option("--iterations", o->iterations, "which: FIRST..LAST, counted from 0 (default 0..2)")
+      ->type_name("I..J")
+      ->needs(bundle);
   command->add_flag("--dry-run", o->dry_run, "print the experiment and its costs; write nothing");
   command->add_flag("--quiet", o->quiet, "print the result only");
   command->footer(examples);

@@ -62,7 +62,8 @@ void keep_lines(const fs::path& path, const std::function<bool(std::string_view)
     if (next == std::string::npos || !visit(std::string_view(text).substr(end, next - end))) break;
     end = next + 1;
   }
-  if (end < text.size() && ::truncate(path.c_str(), static_cast<off_t>(end)) != 0) refuse("shorten", path, errno);
+  if (end < text.size() && ::truncate(path.c_str(), static_cast<off_t>(end)) != 0)
+    refuse("shorten", path, errno);
 }
 
 // The third cell of a line of metrics.csv; 0 in its header.
@@ -97,7 +98,8 @@ void AppendFile::append(std::string_view bytes) {
   }
   if (error == 0 && ::fdatasync(file_) != 0) error = errno;
   if (error == 0) return;
-  if (size >= 0 && ::ftruncate(file_, size) != 0) fail("cannot write ", path_.string(), ", and its end is damaged");
+  if (size >= 0 && ::ftruncate(file_, size) != 0)
+    fail("cannot write ", path_.string(), ", and its end is damaged");
   refuse("write", path_, error);
 }
 
@@ -107,7 +109,8 @@ FolderLock::FolderLock(const fs::path& folder)
   if (::flock(file_, LOCK_EX | LOCK_NB) == 0) return;
   const int error = errno;
   ::close(file_);
-  if (error == EWOULDBLOCK) fail(folder.string(), ": in use by another process; wait for it, or stop it first");
+  if (error == EWOULDBLOCK)
+    fail(folder.string(), ": in use by another process; wait for it, or stop it first");
   refuse("lock", folder / "lock", error);
 }
 
@@ -118,10 +121,12 @@ FolderLock::~FolderLock() {
 void RunFolder::want_free(const fs::path& path) {
   const fs::file_status status = fs::status(path);
   if (!fs::exists(status)) return;
-  if (!fs::is_directory(status)) fail("--out ", path.string(), ": want a folder, there is a file of that name");
+  if (!fs::is_directory(status))
+    fail("--out ", path.string(), ": want a folder, there is a file of that name");
   if (fs::is_empty(path)) return;
   fail("--out ", path.string(), ": there is something in it, which is not overwritten; ",
-       fs::exists(path / "config.toml") ? "go on with it (ev3 run --resume " + path.string() + "), or name" : "name",
+       fs::exists(path / "config.toml") ? "go on with it (ev3 run --resume " + path.string() + "), or name"
+                                        : "name",
        " another folder");
 }
 
@@ -155,7 +160,8 @@ RunFolder RunFolder::create(const fs::path& path, const Start& start) {
   autodiff::write_file(temporary / "rounds.jsonl", "");
   autodiff::write_file(temporary / "metrics.jsonl", "");
   autodiff::write_file(temporary / "metrics.csv", metrics_csv_header);
-  nn::write_model(temporary / "model.safetensors", start.model.network, start.model.parameters, start.model.metadata);
+  nn::write_model(temporary / "model.safetensors", start.model.network, start.model.parameters,
+                  start.model.metadata);
   autodiff::write_file(slot(temporary / "checkpoints", 0), start.checkpoint);
   if (::rename(temporary.c_str(), target.c_str()) != 0) refuse("make the folder", path, errno);
   unfinished.keep();
@@ -165,7 +171,8 @@ RunFolder RunFolder::create(const fs::path& path, const Start& start) {
 RunFolder RunFolder::open(const fs::path& path) {
   if (!fs::is_directory(path)) fail("--resume ", path.string(), ": no such folder");
   for (const char* name : {"config.toml", "rounds.jsonl", "checkpoints"}) {
-    if (!fs::exists(path / name)) fail("--resume ", path.string(), ": not the folder of a run: it has no ", name);
+    if (!fs::exists(path / name))
+      fail("--resume ", path.string(), ": not the folder of a run: it has no ", name);
   }
   return {path, FolderLock(path)};
 }
@@ -199,8 +206,8 @@ std::vector<Round> RunFolder::cut_back(int rounds) const {
   for (std::size_t begin = 0; done() < rounds;) {
     const std::size_t end = text.find('\n', begin);
     if (end == std::string::npos) {
-      fail(path.string(), ": has the records of ", done(), " rounds, but the checkpoint is that of round ", rounds,
-           "; put the whole file back");
+      fail(path.string(), ": has the records of ", done(), " rounds, but the checkpoint is that of round ",
+           rounds, "; put the whole file back");
     }
     const std::string where = path.string() + ":" + std::to_string(done() + 1);
     records.push_back(round_from_json(std::string_view(text).substr(begin, end - begin), where));

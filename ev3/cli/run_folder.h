@@ -8,8 +8,9 @@
 //   env.txt              by what it was computed, session by session
 //   lock                 held (flock) by the process that computes
 //
-// A new folder is made under another name, complete with the checkpoint of round 0, and then renamed. After that each
-// round appends its lines, syncs them, and then writes its checkpoint: the lines are never behind it.
+// A new folder is made under another name, complete with the checkpoint of round 0, and then renamed. After
+// that each round appends its lines, syncs them, and then writes its checkpoint: the lines are never behind
+// it.
 #pragma once
 
 #include <filesystem>
@@ -79,8 +80,8 @@ class RunFolder {
   void append_environment(const std::string& text);
   /// Writes model.safetensors, unless it is the same already.
   void write_model(const nn::ModelFile& model) const;
-  /// The records of rounds 1 to `rounds`; what comes after them in any of the files is cut off. Throws Error when one
-  /// of them is missing or damaged.
+  /// The records of rounds 1 to `rounds`; what comes after them in any of the files is cut off. Throws Error
+  /// when one of them is missing or damaged.
   std::vector<Round> cut_back(int rounds) const;
 
  private:

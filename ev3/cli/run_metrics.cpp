@@ -36,7 +36,8 @@ std::string metrics_jsonl(const Round& round, double time) {
 }
 
 const char* const metrics_csv_header =
-    "time,step,round,split,train_acc,train_lcb,train_ucb,train_selected_loss_idx,num_params,trajectory_length,"
+    "time,step,round,split,train_acc,train_lcb,train_ucb,train_selected_loss_idx,num_params,trajectory_"
+    "length,"
     "eval_acc,eval_loss\n";
 
 std::string metrics_csv(const Round& round, double time) {
@@ -45,9 +46,9 @@ std::string metrics_csv(const Round& round, double time) {
   const auto start = [&](const char* split) {
     return fmt::format("{},{},{},{}", number(time), r.gradient_steps, r.round + 1, split);
   };
-  return fmt::format("{},{},{},{},{},{},{},,\n{},,,,,,,{},{}\n", start("train"), number(best.mean), number(best.lcb),
-                     number(best.ucb), r.selected(), r.parameters, r.trajectory_length, start("test"),
-                     number(round.test.accuracy()), number(round.test.loss));
+  return fmt::format("{},{},{},{},{},{},{},,\n{},,,,,,,{},{}\n", start("train"), number(best.mean),
+                     number(best.lcb), number(best.ucb), r.selected(), r.parameters, r.trajectory_length,
+                     start("test"), number(round.test.accuracy()), number(round.test.loss));
 }
 
 }  // namespace ev3::cli

@@ -8,8 +8,8 @@
 
 namespace ev3::cli {
 
-/// Two JSON objects a round, each on a line: split "train" (what adapt measured for whoever was best) and "test".
-/// `step` counts gradient steps, `time` seconds since 1970. Figures that are not finite are null.
+/// Two JSON objects a round, each on a line: split "train" (what adapt measured for whoever was best) and
+/// "test". `step` counts gradient steps, `time` seconds since 1970. Figures that are not finite are null.
 std::string metrics_jsonl(const Round& round, double time);
 
 /// The same as CSV; figures of the other split are empty.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <filesystem>
 
 #include "autodiff/kernels/cpu.h"
 #include "autodiff/kernels/parallel.h"
@@ -21,17 +22,23 @@ using fmt::format;
 
 // "28x28", "64"
 std::string sample_text(const autodiff::Shape& shape) {
-  const autodiff::Shape image = shape.rank() == 3 && shape[2] == 1 ? autodiff::Shape{shape[0], shape[1]} : shape;
+  const autodiff::Shape image =
+      shape.rank() == 3 && shape[2] == 1 ? autodiff::Shape{shape[0], shape[1]} : shape;
   std::string out;
   for (const int size : image) out += (out.empty() ? "" : "x") + std::to_string(size);
   return out;
 }
 
+// Data from files are named by their path, of which the end says enough.
+std::string data_name(const std::string& name) { return std::filesystem::path(name).filename().string(); }
+
+// "simd AVX-512, 2 threads": who is asked first for a kernel. AVX3 is Highway's name.
 std::string machine() {
+  std::string first(autodiff::kernels::default_backends().front()->name);
   const std::string target = autodiff::kernels::simd_target();
+  if (first == "simd") first += " " + (target == "AVX3" ? "AVX-512" : target);
   const int threads = autodiff::kernels::threads();
-  return format("{}{}, {} thread{}", autodiff::kernels::describe(autodiff::kernels::default_backends()),
-                target == "none" ? "" : " (" + target + ")", threads, threads == 1 ? "" : "s");
+  return format("{}, {} thread{}", first, threads, threads == 1 ? "" : "s");
 }
 
 // As the system knows it, where it does; arguments are separated by zeros.
@@ -109,17 +116,20 @@ Costs costs(const Experiment& experiment, const Settings& settings) {
 std::string header(const Experiment& experiment, const ExperimentData& data, const Settings& settings) {
   const Costs cost = costs(experiment, settings);
   const auto& pools = data.pool_sizes;
-  return format("ev3 {}  {} {} x {}, {} classes   pools explore {} / assess {} / adapt {}{} / test {}   seed {}\n", version,
-                data.name, grouped(data.samples), sample_text(data.sample), data.classes, grouped(pools[0]), grouped(pools[1]), grouped(pools[2]),
-                experiment.pools.shared ? " (shared)" : "", grouped(pools[3]), experiment.seed) +
-         format("model {}, {} parameters   {} candidates ({} losses x {} optimizers) x {} steps   program {}   {}\n",
-                nn::describe(settings.model), grouped(static_cast<std::int64_t>(nn::layout(settings.model)->size())),
-                cost.candidates, settings.losses.size(), settings.optimizers.size(),
-                settings.explore.trajectory_length, bytes_text(cost.step_bytes), machine());
+  return format("ev3 {}   {} {} x {}, {} classes   seed {}   {}\n", version, data_name(data.name),
+                grouped(data.samples), sample_text(data.sample), data.classes, experiment.seed, machine()) +
+         format("pools explore {} / assess {} / adapt {}{} / test {}\n", grouped(pools[0]), grouped(pools[1]),
+                grouped(pools[2]), experiment.pools.shared ? " (shared)" : "", grouped(pools[3])) +
+         format(
+             "model {}, {} parameters   {} candidates ({} losses x {} optimizers) x {} steps   program {}\n",
+             nn::describe(settings.model),
+             grouped(static_cast<std::int64_t>(nn::layout(settings.model)->size())), cost.candidates,
+             settings.losses.size(), settings.optimizers.size(), settings.explore.trajectory_length,
+             bytes_text(cost.step_bytes));
 }
 
 std::string column_line() {
-  return format("{:>5}  {:<22}  {:<12}  {:<18}  {:<18}  {:<29}  {}\n", "round", "candidate", "assess",
+  return format("{:>5}  {:<24}  {:<12}  {:<17}  {:<17}  {:<29}  {}\n", "round", "candidate", "assess",
                 "adapt: candidate", "stable", "verdict", "test");
 }
 
@@ -129,11 +139,13 @@ std::string round_line(const Round& round, const Settings& settings, bool color)
   const Bounds& candidate = r.adapt.bounds[0];
   const bool compared = r.adapt.bounds.size() == 3;
   const char* mark = !color ? "" : r.adapt.expanded ? "\x1b[33m" : is_new_stable(r) ? "\x1b[32m" : "";
-  return format("{:5}  {:<22.22}  {:<12}  {:<18}  {:<18}  {}{:<29.29}{}  {}\n", r.round + 1, candidate_name(r, settings),
-                short_number(assess.mean) + " +- " + short_number(assess.ucb - assess.mean),
-                interval(candidate.mean, candidate.lcb, candidate.ucb),
-                compared ? interval(r.adapt.bounds[2].mean, r.adapt.bounds[2].lcb, r.adapt.bounds[2].ucb) : "-", mark,
-                verdict(r), *mark ? "\x1b[0m" : "", short_number(round.test.accuracy()));
+  return format(
+      "{:5}  {:<24.24}  {:<12}  {:<17}  {:<17}  {}{:<29.29}{}  {}\n", r.round + 1,
+      candidate_name(r, settings),
+      short_number(assess.mean) + " +- " + short_number(assess.ucb - assess.mean),
+      interval(candidate.mean, candidate.lcb, candidate.ucb),
+      compared ? interval(r.adapt.bounds[2].mean, r.adapt.bounds[2].lcb, r.adapt.bounds[2].ucb) : "-", mark,
+      verdict(r), *mark ? "\x1b[0m" : "", short_number(round.test.accuracy()));
 }
 
 int stable_since(const std::vector<Round>& rounds) {
@@ -145,26 +157,33 @@ int stable_since(const std::vector<Round>& rounds) {
 
 std::string summary(const std::vector<Round>& rounds, const std::string& network, const nn::Evaluation& test,
                     const std::string& folder, const Experiment& experiment) {
-  const auto grown = std::count_if(rounds.begin(), rounds.end(), [](const Round& r) { return r.record.growth.has_value(); });
+  const auto grown =
+      std::count_if(rounds.begin(), rounds.end(), [](const Round& r) { return r.record.growth.has_value(); });
   const nn::Interval i = test.interval();
   const bool named = experiment.data.path.empty();
-  return format("best  stable model of round {}: {}, {}test {} (n = {}; seen by no phase)\n", stable_since(rounds), network,
+  return format("best  stable model of round {}: {}, {}test {} (n = {}; seen by no phase)\n",
+                stable_since(rounds), network,
                 grown ? format("grown {} time{}, ", grown, grown == 1 ? "" : "s") : "",
                 interval(test.accuracy(), i.low, i.high), grouped(test.samples)) +
          format("files {}/  model.safetensors rounds.jsonl metrics.csv config.toml\n", folder) +
          format("next  ev3 eval {}/model.safetensors --data {}    ev3 show {}/model.safetensors\n", folder,
-                named ? Names<DataKind>::list.at(static_cast<std::size_t>(experiment.data.name)) : experiment.data.path, folder);
+                named ? Names<DataKind>::list.at(static_cast<std::size_t>(experiment.data.name))
+                      : experiment.data.path,
+                folder);
 }
 
 std::string dry_run(const Experiment& experiment, const ExperimentData& data, const Settings& settings) {
   const Costs cost = costs(experiment, settings);
-  return "# resolved experiment\n" + to_toml(experiment) + "\n# what it is\n" + header(experiment, data, settings) +
-         format("parameters      {}\n", grouped(static_cast<std::int64_t>(nn::layout(settings.model)->size()))) +
-         format("training step   {} FLOPs, {} of workspace, batch {}\n", grouped(std::llround(cost.step_flops)),
-                bytes_text(cost.step_bytes), experiment.data.batch) +
+  return "# resolved experiment\n" + to_toml(experiment) + "\n# what it is\n" +
+         header(experiment, data, settings) +
+         format("parameters      {}\n",
+                grouped(static_cast<std::int64_t>(nn::layout(settings.model)->size()))) +
+         format("training step   {} FLOPs, {} of workspace, batch {}\n",
+                grouped(std::llround(cost.step_flops)), bytes_text(cost.step_bytes), experiment.data.batch) +
          format("all candidates  {} of memory\n", bytes_text(cost.bytes)) +
-         format("gradient steps  {} = {} rounds x {} candidates x {} steps, {:.3g} FLOPs{}\n", grouped(cost.gradient_steps),
-                experiment.rounds, cost.candidates, settings.explore.trajectory_length,
+         format("gradient steps  {} = {} rounds x {} candidates x {} steps, {:.3g} FLOPs{}\n",
+                grouped(cost.gradient_steps), experiment.rounds, cost.candidates,
+                settings.explore.trajectory_length,
                 cost.step_flops * static_cast<double>(cost.gradient_steps),
                 settings.adapt.growth ? ", more after each growth" : "") +
          "nothing was computed or written\n";
@@ -180,9 +199,9 @@ std::string environment() {
   return format(
       "started   {}\ncommand   {}\nversion   ev3 {}, commit {}, {} build\ncompiler  {}\nflags     {}\n"
       "cpu       {} ({})\nsimd      {}\nblas      {}{}\nbackends  {}\nthreads   {}\n\n",
-      time, command_line(), version, git_hash, build_type, compiler, compile_flags, autodiff::kernels::cpu_name(),
-      autodiff::kernels::cpu_features(), autodiff::kernels::simd_target(), blas.core,
-      blas.warning.empty() ? "" : "; " + blas.warning,
+      time, command_line(), version, git_hash, build_type, compiler, compile_flags,
+      autodiff::kernels::cpu_name(), autodiff::kernels::cpu_features(), autodiff::kernels::simd_target(),
+      blas.core, blas.warning.empty() ? "" : "; " + blas.warning,
       autodiff::kernels::describe(autodiff::kernels::default_backends()), autodiff::kernels::threads());
 }
 

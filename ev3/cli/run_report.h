@@ -12,14 +12,15 @@ namespace ev3::cli {
 
 /// Size and cost of the programs that a round runs, for one network.
 struct Costs {
-  std::size_t step_bytes = 0;   ///< workspace of one candidate's training step, the largest of all losses
-  double step_flops = 0;        ///< of that step
-  std::size_t bytes = 0;        ///< of all candidates together, with their parameters and optimizer states
-  std::int64_t candidates = 0, gradient_steps = 0;  ///< gradient steps of all rounds, while trajectories do not grow
+  std::size_t step_bytes = 0;  ///< workspace of one candidate's training step, the largest of all losses
+  double step_flops = 0;       ///< of that step
+  std::size_t bytes = 0;       ///< of all candidates together, with their parameters and optimizer states
+  std::int64_t candidates = 0,
+               gradient_steps = 0;  ///< gradient steps of all rounds, while trajectories do not grow
 };
 Costs costs(const Experiment& experiment, const Settings& settings);
 
-/// Two or three lines: data, pools, seed, machine; model, candidates, program.
+/// Three lines: data, pools, seed, machine; model, candidates, program.
 std::string header(const Experiment& experiment, const ExperimentData& data, const Settings& settings);
 /// The names of the columns of round_line.
 std::string column_line();
@@ -34,7 +35,8 @@ std::string bytes_text(std::size_t bytes);
 
 /// True when the parameters to keep are others after this round, or those of a larger network.
 bool changes_model(const StepRecord& record);
-/// The round after which the parameters to keep were what they are at the end of `rounds`; 0: the initial ones.
+/// The round after which the parameters to keep were what they are at the end of `rounds`; 0: the initial
+/// ones.
 int stable_since(const std::vector<Round>& rounds);
 /// The last lines: the best model, where the files are, what to do next.
 std::string summary(const std::vector<Round>& rounds, const std::string& network, const nn::Evaluation& test,
