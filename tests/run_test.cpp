@@ -78,10 +78,11 @@ TEST_CASE("a run prints a line a round and leaves a complete folder") {
 
   // The model computes what the last record says of it.
   const nn::ModelFile model = nn::read_model(out + "/model.safetensors");
-  const auto eval =
-      nlohmann::json::parse(ev3_command("eval " + out + "/model.safetensors --data moons --json").out);
+  const auto eval = nlohmann::json::parse(
+      ev3_command("eval " + out + "/model.safetensors --data " + out + "/config.toml --json").out);
   CHECK(eval["network"]["hidden"] == std::get<nn::Mlp>(model.network).hidden);
-  CHECK(eval["samples"] == 1000);
+  CHECK(eval["samples"] == last["test"]["samples"]);
+  CHECK(eval["hits"] == last["test"]["hits"]);
 }
 
 TEST_CASE("a model and a checkpoint do not depend on threads, place or time") {

@@ -1,3 +1,4 @@
+// Long, because six ops that are one strided copy each are easier to compare side by side than in six files.
 #include "autodiff/graph/movement.h"
 
 #include <algorithm>

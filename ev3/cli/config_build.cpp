@@ -1,12 +1,14 @@
 #include "ev3/cli/config_build.h"
 
 #include <array>
+#include <filesystem>
 #include <optional>
 
 #include "autodiff/tensor/error.h"
 #include "autodiff/tensor/hash.h"
 #include "datasets/load.h"
 #include "datasets/split.h"
+#include "ev3/cli/config_fields.h"
 
 namespace ev3::cli {
 namespace {
@@ -74,7 +76,9 @@ ExperimentData load_data(const Experiment& experiment) {
   const auto indices = datasets::split_indices(all, wanted, seed, p.stratified);
 
   ExperimentData data;
-  data.name = all.name;
+  const DataConfig& d = experiment.data;
+  data.name = d.name == DataKind::file ? std::filesystem::path(d.path).filename().string()
+                                       : Names<DataKind>::list.at(static_cast<std::size_t>(d.name));
   data.sample = all.sample();
   data.classes = all.classes;
   data.samples = all.size();

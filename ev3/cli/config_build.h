@@ -14,7 +14,7 @@ namespace ev3::cli {
 struct ExperimentData {
   Streams streams;
   datasets::Dataset test;
-  std::string name;
+  std::string name;        ///< "digits", or of a file
   autodiff::Shape sample;  ///< shape of one sample
   int classes = 0;
   std::int64_t samples = 0;         ///< of all pools, and those left over

@@ -149,10 +149,7 @@ void Run::one_round(Progress& progress, ProgressBar& bar) {
 
 void Run::finish() {
   folder_->write_model(model_file());
-  const nn::Network& network = evolution_.model().network;
-  fmt::print("{}",
-             summary(done_, nn::describe(network), nn::evaluate(network, evolution_.stable(), data_.test),
-                     folder_->path().string(), experiment_));
+  fmt::print("{}", summary(done_, folder_->path().string()));
 }
 
 Experiment asked_for(const RunOptions& options, const std::string& fallback, const std::string& where) {

@@ -5,14 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
-#include <filesystem>
 
 #include "autodiff/kernels/cpu.h"
 #include "autodiff/kernels/parallel.h"
 #include "autodiff/tensor/error.h"
 #include "autodiff/tensor/file.h"
 #include "ev3/cli/build_info.h"
-#include "ev3/cli/config_fields.h"
 #include "nn/training.h"
 
 namespace ev3::cli {
@@ -29,8 +27,9 @@ std::string sample_text(const autodiff::Shape& shape) {
   return out;
 }
 
-// Data from files are named by their path, of which the end says enough.
-std::string data_name(const std::string& name) { return std::filesystem::path(name).filename().string(); }
+std::string count(std::size_t n, const char* one, const char* more) {
+  return format("{} {}", n, n == 1 ? one : more);
+}
 
 // "simd AVX-512, 2 threads": who is asked first for a kernel. AVX3 is Highway's name.
 std::string machine() {
@@ -116,16 +115,15 @@ Costs costs(const Experiment& experiment, const Settings& settings) {
 std::string header(const Experiment& experiment, const ExperimentData& data, const Settings& settings) {
   const Costs cost = costs(experiment, settings);
   const auto& pools = data.pool_sizes;
-  return format("ev3 {}   {} {} x {}, {} classes   seed {}   {}\n", version, data_name(data.name),
-                grouped(data.samples), sample_text(data.sample), data.classes, experiment.seed, machine()) +
+  return format("ev3 {}   {} {} x {}, {} classes   seed {}   {}\n", version, data.name, grouped(data.samples),
+                sample_text(data.sample), data.classes, experiment.seed, machine()) +
          format("pools explore {} / assess {} / adapt {}{} / test {}\n", grouped(pools[0]), grouped(pools[1]),
                 grouped(pools[2]), experiment.pools.shared ? " (shared)" : "", grouped(pools[3])) +
-         format(
-             "model {}, {} parameters   {} candidates ({} losses x {} optimizers) x {} steps   program {}\n",
-             nn::describe(settings.model),
-             grouped(static_cast<std::int64_t>(nn::layout(settings.model)->size())), cost.candidates,
-             settings.losses.size(), settings.optimizers.size(), settings.explore.trajectory_length,
-             bytes_text(cost.step_bytes));
+         format("model {}, {} parameters   {} ({} x {}) x {} steps   program {}\n",
+                nn::describe(settings.model),
+                grouped(static_cast<std::int64_t>(nn::layout(settings.model)->size())), cost.candidates,
+                settings.losses.size(), settings.optimizers.size(), settings.explore.trajectory_length,
+                bytes_text(cost.step_bytes));
 }
 
 std::string column_line() {
@@ -155,21 +153,21 @@ int stable_since(const std::vector<Round>& rounds) {
   return 0;
 }
 
-std::string summary(const std::vector<Round>& rounds, const std::string& network, const nn::Evaluation& test,
-                    const std::string& folder, const Experiment& experiment) {
+std::string summary(const std::vector<Round>& rounds, const std::string& folder) {
   const auto grown =
       std::count_if(rounds.begin(), rounds.end(), [](const Round& r) { return r.record.growth.has_value(); });
+  const StepRecord& last = rounds.back().record;
+  const nn::Evaluation& test = rounds.back().test;
   const nn::Interval i = test.interval();
-  const bool named = experiment.data.path.empty();
   return format("best  stable model of round {}: {}, {}test {} (n = {}; seen by no phase)\n",
-                stable_since(rounds), network,
+                stable_since(rounds), last.growth ? last.grown_to : last.network,
                 grown ? format("grown {} time{}, ", grown, grown == 1 ? "" : "s") : "",
                 interval(test.accuracy(), i.low, i.high), grouped(test.samples)) +
          format("files {}/  model.safetensors rounds.jsonl metrics.csv config.toml\n", folder) +
-         format("next  ev3 eval {}/model.safetensors --data {}    ev3 show {}/model.safetensors\n", folder,
-                named ? Names<DataKind>::list.at(static_cast<std::size_t>(experiment.data.name))
-                      : experiment.data.path,
-                folder);
+         format(
+             "next  ev3 eval {0}/model.safetensors --data {0}/config.toml    ev3 show "
+             "{0}/model.safetensors\n",
+             folder);
 }
 
 std::string dry_run(const Experiment& experiment, const ExperimentData& data, const Settings& settings) {

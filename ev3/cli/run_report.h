@@ -38,9 +38,8 @@ bool changes_model(const StepRecord& record);
 /// The round after which the parameters to keep were what they are at the end of `rounds`; 0: the initial
 /// ones.
 int stable_since(const std::vector<Round>& rounds);
-/// The last lines: the best model, where the files are, what to do next.
-std::string summary(const std::vector<Round>& rounds, const std::string& network, const nn::Evaluation& test,
-                    const std::string& folder, const Experiment& experiment);
+/// The last lines, after at least one round: the best model, where the files are, what to do next.
+std::string summary(const std::vector<Round>& rounds, const std::string& folder);
 /// For --dry-run: the resolved experiment and what it costs.
 std::string dry_run(const Experiment& experiment, const ExperimentData& data, const Settings& settings);
 /// For env.txt: what computes, where, and since when.
