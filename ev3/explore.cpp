@@ -1,6 +1,7 @@
 #include "ev3/explore.h"
 
 #include <cmath>
+#include <exception>
 
 #include "autodiff/kernels/parallel.h"
 #include "autodiff/tensor/error.h"
@@ -63,7 +64,7 @@ std::vector<Candidate> Explorer::explore(const Model& model, const Batches& batc
   const int length = trajectory_length(model);
   std::vector<Candidate> candidates(static_cast<std::size_t>(this->candidates()));
   std::vector<nn::OptimizerState> states = states_;
-  autodiff::kernels::parallel_for(this->candidates(), [&](int index) {
+  const auto follow = [&](int index) {
     const auto c = static_cast<std::size_t>(index);
     const nn::Optimizer& optimizer = optimizers_[c % optimizers_.size()];
     Candidate& candidate = candidates[c];
@@ -86,7 +87,19 @@ std::vector<Candidate> Explorer::explore(const Model& model, const Batches& batc
       nn::update(optimizer, states[c], gradient, decay_from, params);
       if (progress) ++progress->steps;
     }
+  };
+  // The error of the first candidate that has one, whichever thread came to its own first.
+  std::vector<std::exception_ptr> errors(candidates.size());
+  autodiff::kernels::parallel_for(this->candidates(), [&](int index) {
+    try {
+      follow(index);
+    } catch (...) {
+      errors[static_cast<std::size_t>(index)] = std::current_exception();
+    }
   });
+  for (const std::exception_ptr& error : errors) {
+    if (error) std::rethrow_exception(error);
+  }
   if (progress && progress->stop) return {};
   states_ = std::move(states);
   return candidates;

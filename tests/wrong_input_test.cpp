@@ -1,5 +1,5 @@
 // Everything that can be wrong with what the program is given: one clear line, exit code 2, and nothing is
-// changed.
+// changed. Long, because most of it is one table.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>

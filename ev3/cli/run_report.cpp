@@ -121,9 +121,11 @@ std::string header(const Experiment& experiment, const ExperimentData& data, con
                 grouped(pools[2]), experiment.pools.shared ? " (shared)" : "", grouped(pools[3])) +
          format("model {}, {} parameters   {} ({} x {}) x {} steps   program {}\n",
                 nn::describe(settings.model),
-                grouped(static_cast<std::int64_t>(nn::layout(settings.model)->size())), cost.candidates,
-                settings.losses.size(), settings.optimizers.size(), settings.explore.trajectory_length,
-                bytes_text(cost.step_bytes));
+                grouped(static_cast<std::int64_t>(nn::layout(settings.model)->size())),
+                count(static_cast<std::size_t>(cost.candidates), "candidate", "candidates"),
+                count(settings.losses.size(), "loss", "losses"),
+                count(settings.optimizers.size(), "optimizer", "optimizers"),
+                settings.explore.trajectory_length, bytes_text(cost.step_bytes));
 }
 
 std::string column_line() {
