@@ -150,6 +150,7 @@ void Run::one_round(Progress& progress, ProgressBar& bar) {
 void Run::finish() {
   folder_->write_model(model_file());
   fmt::print("{}", summary(done_, folder_->path().string()));
+  if (recording_) fmt::print("{}\n", recording_->summary());
 }
 
 Experiment asked_for(const RunOptions& options, const std::string& fallback, const std::string& where) {
