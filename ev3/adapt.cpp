@@ -4,15 +4,11 @@ namespace ev3 {
 
 AdaptRecord adapt(const Model& model, const Candidate& selected, Judge& judge, const Batches& batches,
                   std::int64_t first_batch, const AdaptOptions& options) {
-  const SampleSet samples = collect(batches, first_batch, options.batches);
-  const auto measure = [&](const nn::Parameters& params) {
-    return judge.measure(model.network, params, samples, options.alpha);
-  };
+  std::vector<const nn::Parameters*> all{&selected.params};
+  if (options.rule == AdaptRule::significance) all.insert(all.end(), {&model.params, &model.stable});
   AdaptRecord record{.first_batch = first_batch, .batches_used = options.batches, .bounds = {}};
-  record.bounds.push_back(measure(selected.params));
+  record.bounds = judge.measure(model.network, all, {batches, first_batch, options.batches}, options.alpha);
   if (options.rule == AdaptRule::significance) {
-    record.bounds.push_back(measure(model.params));
-    record.bounds.push_back(measure(model.stable));
     record.best = static_cast<Best>(best_lower_bound(record.bounds));
     record.significant = record.bounds[static_cast<std::size_t>(record.best)].lcb > record.bounds[2].ucb;
   }

@@ -1,23 +1,46 @@
 #include "ev3/assess.h"
 
+#include <algorithm>
+
 #include "autodiff/tensor/error.h"
 
 namespace ev3 {
 
-Bounds Judge::measure(const nn::Network& network, const nn::Parameters& params, const SampleSet& samples,
-                      double alpha) {
-  const auto n = static_cast<int>(samples.labels.size());
-  if (network_ != network || !evaluator_ || evaluator_->samples() != n) {
-    evaluator_.emplace(network, n);
+nn::Evaluator& Judge::evaluator(const nn::Network& network, int samples) {
+  if (network_ != network) {
+    evaluators_.clear();
     network_ = network;
   }
-  const auto outputs = (*evaluator_)(params.values(), samples.features);
-  const std::vector<double> values = metric_.values({outputs, nn::classes(network), samples.labels});
-  try {
-    return bounds(values, alpha);
-  } catch (const autodiff::Error& error) {
-    autodiff::fail("metric '", metric_.name, "': ", error.what());
+  return evaluators_.try_emplace(samples, network, samples).first->second;
+}
+
+std::vector<Bounds> Judge::measure(const nn::Network& network, std::span<const nn::Parameters* const> all,
+                                   const BatchRange& range, double alpha) {
+  constexpr std::size_t floats_at_a_time = 1 << 20;
+  const std::size_t batch_floats =
+      static_cast<std::size_t>(range.batches.batch()) * nn::input_shape(network).size();
+  const int group = static_cast<int>(std::clamp<std::size_t>(
+      floats_at_a_time / std::max<std::size_t>(1, batch_floats), 1, static_cast<std::size_t>(range.count)));
+  std::vector<std::vector<float>> outputs(all.size());
+  std::vector<std::int32_t> labels;
+  for (int done = 0; done < range.count; done += group) {
+    const SampleSet samples = collect(range.batches, range.first + done, std::min(group, range.count - done));
+    labels.insert(labels.end(), samples.labels.begin(), samples.labels.end());
+    nn::Evaluator& evaluate = evaluator(network, static_cast<int>(samples.labels.size()));
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const auto some = evaluate(all[i]->values(), samples.features);
+      outputs[i].insert(outputs[i].end(), some.begin(), some.end());
+    }
   }
+  std::vector<Bounds> out;
+  for (const std::vector<float>& o : outputs) {
+    try {
+      out.push_back(bounds(metric_.values({o, nn::classes(network), labels}), alpha));
+    } catch (const autodiff::Error& error) {
+      autodiff::fail("metric '", metric_.name, "': ", error.what());
+    }
+  }
+  return out;
 }
 
 int best_lower_bound(std::span<const Bounds> all) {
@@ -28,11 +51,11 @@ int best_lower_bound(std::span<const Bounds> all) {
 
 AssessRecord assess(const Model& model, const std::vector<Candidate>& candidates, Judge& judge,
                     const Batches& batches, std::int64_t first_batch, const AssessOptions& options) {
-  const SampleSet samples = collect(batches, first_batch, options.batches);
+  std::vector<const nn::Parameters*> all;
+  for (const Candidate& candidate : candidates) all.push_back(&candidate.params);
   AssessRecord record{.first_batch = first_batch, .candidates = {}};
-  for (const Candidate& candidate : candidates) {
-    record.candidates.push_back(judge.measure(model.network, candidate.params, samples, options.alpha));
-  }
+  record.candidates =
+      judge.measure(model.network, all, {batches, first_batch, options.batches}, options.alpha);
   record.selected = best_lower_bound(record.candidates);
   return record;
 }

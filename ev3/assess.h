@@ -14,19 +14,29 @@
 
 namespace ev3 {
 
-/// Measures parameters of one network on sets of samples; compiles once per network and number of samples.
+/// `count` batches of a stream from batch `first` on.
+struct BatchRange {
+  const Batches& batches;
+  std::int64_t first = 0;
+  int count = 1;
+};
+
+/// Measures parameters of one network on the same samples; compiles once per network and number of samples.
 class Judge {
  public:
   explicit Judge(nn::Metric metric) : metric_(std::move(metric)) {}
-  /// The metric's mean and bounds. Throws Error as bounds() does, naming the metric.
-  Bounds measure(const nn::Network& network, const nn::Parameters& params, const SampleSet& samples,
-                 double alpha);
+  /// The metric's mean and bounds for each of the parameters. Batches are read once, some at a time: memory
+  /// does not grow with their number. Throws Error as bounds() does, naming the metric.
+  std::vector<Bounds> measure(const nn::Network& network, std::span<const nn::Parameters* const> all,
+                              const BatchRange& range, double alpha);
   const nn::Metric& metric() const { return metric_; }
 
  private:
+  nn::Evaluator& evaluator(const nn::Network& network, int samples);
+
   nn::Metric metric_;
   std::optional<nn::Network> network_;
-  std::optional<nn::Evaluator> evaluator_;
+  std::map<int, nn::Evaluator> evaluators_;  // by number of samples
 };
 
 struct AssessOptions {

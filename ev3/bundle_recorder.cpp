@@ -15,6 +15,7 @@ BundleRecorder::BundleRecorder(const Evolution& before, std::string name)
             .settings = before.settings(),
             .expansions = {},
             .start = {},
+            .teachers = {},
             .tolerance = {}},
       explore_batch_(before.streams().explore->batch()),
       assess_batch_(before.streams().assess->batch()),
@@ -27,7 +28,15 @@ BundleRecorder::BundleRecorder(const Evolution& before, std::string name)
       spec_.settings.adapt.rounds_before_growth) {
     fail("bundle: the format has no restarts without growth");
   }
+  if (spec_.settings.explore.optimizers_after_growth == OptimizersAfterGrowth::carry &&
+      spec_.settings.adapt.growth) {
+    fail("bundle: the format has no optimizers that are carried on after a growth");
+  }
   if (!spec_.settings.adapt.growth) spec_.settings.adapt.rounds_before_growth.reset();
+  for (const auto& teacher : spec_.settings.teachers) {
+    nn::add_parameters(inputs_, autodiff::text("teacher/", spec_.teachers.size(), "/"), teacher->parameters);
+    spec_.teachers.push_back(teacher->network);
+  }
   // Another machine rounds differently, and training amplifies that from step to step.
   for (const char* kind : {"explore.loss", "explore.params", "params", "stable"})
     spec_.tolerance[kind] = 1e-4;
@@ -44,7 +53,7 @@ BundleRecorder::BundleRecorder(const Evolution& before, std::string name)
   const std::size_t candidates = spec_.settings.losses.size() * spec_.settings.optimizers.size();
   for (std::size_t c = 0; c < candidates; ++c) {
     const nn::OptimizerState optimizer =
-        state.optimizers.empty() || state.model.just_expanded
+        state.optimizers.empty()
             ? nn::initial_state(spec_.settings.optimizers[c % spec_.settings.optimizers.size()],
                                 state.model.params.size())
             : state.optimizers[c];
@@ -64,6 +73,7 @@ void BundleRecorder::append(Phase& phase, const Batches& batches, std::int64_t f
     const BatchView batch = batches.read(k, buffer);
     phase.features.insert(phase.features.end(), batch.features.begin(), batch.features.end());
     phase.labels.insert(phase.labels.end(), batch.labels.begin(), batch.labels.end());
+    phase.logits.insert(phase.logits.end(), batch.logits.begin(), batch.logits.end());
     ++phase.batches;
   }
 }
@@ -93,7 +103,12 @@ void BundleRecorder::write(const std::filesystem::path& folder) const {
     const autodiff::Shape samples =
         nn::input_shape(spec_.settings.model).batched(batch).batched(phase.batches);
     inputs.add(name + "/feature", std::span<const float>(phase.features), samples);
-    inputs.add(name + "/label", std::span<const std::int32_t>(phase.labels), {phase.batches, batch});
+    if (phase.logits.empty()) {
+      inputs.add(name + "/label", std::span<const std::int32_t>(phase.labels), {phase.batches, batch});
+    } else {
+      inputs.add(name + "/label", std::span<const float>(phase.logits),
+                 {phase.batches, batch, nn::classes(spec_.settings.model)});
+    }
   };
   add("explore", explore_, explore_batch_);
   add("assess", assess_, assess_batch_);

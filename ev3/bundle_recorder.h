@@ -29,6 +29,7 @@ class BundleRecorder {
   struct Phase {
     std::vector<float> features;
     std::vector<std::int32_t> labels;
+    std::vector<float> logits;
     int batches = 0;
   };
   static void append(Phase& phase, const Batches& batches, std::int64_t first, std::int64_t count);

@@ -1,6 +1,7 @@
 #include "ev3/bundle_spec.h"
 
 #include "autodiff/tensor/file.h"
+#include "ev3/growth_json.h"
 #include "ev3/json_object.h"
 #include "nn/model_file.h"
 
@@ -9,6 +10,12 @@ namespace {
 
 using autodiff::fail;
 using Json = JsonObject::Json;
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
 
 float as_float(double x) { return static_cast<float>(x); }
 
@@ -41,6 +48,16 @@ Json schedule_json(const nn::Schedule& schedule) {
        "'; it has numbers, cosine to 0 and warmup");
 }
 
+// The alternative of an enum that a word names.
+template <class T>
+T word(JsonObject& o, const std::string& key, const std::vector<std::string>& names) {
+  const std::string given = o.string(key);
+  const auto found = std::find(names.begin(), names.end(), given);
+  if (found == names.end())
+    fail(o.where(), ": want '", key, "' to be one of ", joined(names), ", got '", given, "'");
+  return static_cast<T>(found - names.begin());
+}
+
 nn::Loss loss_from(const Json& value, const std::string& where) {
   JsonObject o(value, where);
   const std::string kind = o.string("kind");
@@ -53,11 +70,14 @@ nn::Loss loss_from(const Json& value, const std::string& where) {
     }
     loss = l;
   } else if (kind == "distillation") {
-    if (o.has("teacher"))
-      fail(where,
-           ": distillation from the bundle's 'teachers' wants residual nets, which this version does not "
-           "have");
-    loss = nn::Distillation{.temperature = as_float(o.number("temperature"))};
+    nn::Distillation l{.temperature = as_float(o.number("temperature"))};
+    if (o.has("teacher")) l.teacher = o.integer("teacher", 0);
+    if (o.has("divergence")) l.divergence = word<nn::Divergence>(o, "divergence", {"reverse", "forward"});
+    if (o.has("scale")) {
+      l.scale = word<nn::TemperatureScale>(o, "scale", {"tau", "tau_squared", "none"});
+    }
+    l.hard_weight = as_float(o.number_or("hard_weight", 0));
+    loss = l;
   } else {
     fail(where, ": want a loss of kind cross_entropy or distillation, got '", kind, "'");
   }
@@ -69,7 +89,15 @@ Json loss_json(const nn::Loss& loss) {
   if (const auto* l = std::get_if<nn::CrossEntropy>(&loss)) {
     return {{"kind", "cross_entropy"}, {"multipliers", l->multipliers}};
   }
-  return {{"kind", "distillation"}, {"temperature", std::get<nn::Distillation>(loss).temperature}};
+  const auto& l = std::get<nn::Distillation>(loss);
+  Json json{{"kind", "distillation"}, {"temperature", l.temperature}};
+  if (l.teacher) json["teacher"] = *l.teacher;
+  if (l.divergence == nn::Divergence::forward) json["divergence"] = "forward";
+  if (l.scale != nn::TemperatureScale::tau) {
+    json["scale"] = l.scale == nn::TemperatureScale::none ? "none" : "tau_squared";
+  }
+  if (l.hard_weight != 0) json["hard_weight"] = l.hard_weight;
+  return json;
 }
 
 nn::Optimizer optimizer_from(const Json& value, const std::string& where) {
@@ -153,15 +181,9 @@ AdaptOptions adapt_from(JsonObject o) {
 
 BundleExpansion expansion_from(const Json& value, const std::string& where) {
   JsonObject o(value, where);
-  BundleExpansion e{.iteration = o.integer("iteration", 0), .plan = {.kind = o.string("kind"), .factor = 2}};
-  if (e.plan.kind != "widen" && e.plan.kind != "deepen") {
-    fail(where, ": want an expansion of kind widen or deepen, got '", e.plan.kind, "'");
-  }
-  e.plan.factor = o.number_or("factor", 2);
-  if (o.has("layer")) e.plan.layer = o.integer("layer", 1);
-  e.plan.larger = nn::network_from_json(o.at("model").dump(), where + ": model");
+  const int iteration = o.integer("iteration", 0);
+  BundleExpansion e{.iteration = iteration, .plan = growth_plan_from(o, "model")};
   o.finish();
-  if (e.plan.kind == "deepen" && e.plan.layer == 0) fail(where, ": a deepening wants the key 'layer'");
   return e;
 }
 
@@ -194,6 +216,7 @@ BundleSpec read_bundle_spec(const std::filesystem::path& path) {
                   .settings = {},
                   .expansions = {},
                   .start = {},
+                  .teachers = {},
                   .tolerance = {}};
   Settings& s = spec.settings;
   s.model = nn::network_from_json(o.at("model").dump(), where + ": model");
@@ -205,8 +228,10 @@ BundleSpec read_bundle_spec(const std::filesystem::path& path) {
   s.history_limit = o.integer("history_limit", -2147483647 - 1);
   spec.iterations = o.integer("iterations", 1);
   if (o.has("expansions")) spec.expansions = each(o, "expansions", expansion_from);
-  if (o.has("teachers") && !o.list("teachers").empty()) {
-    fail(where, ": 'teachers' are residual nets, which this version does not have");
+  if (o.has("teachers")) {
+    spec.teachers = each(o, "teachers", [](const Json& net, const std::string& at) {
+      return nn::network_from_json(net.dump(), at);
+    });
   }
   if (o.has("start")) spec.start = start_from(o.object("start"));
   if (o.has("tolerance")) {
@@ -243,17 +268,16 @@ std::string bundle_spec_text(const BundleSpec& spec) {
   json["history_limit"] = s.history_limit;
   json["iterations"] = spec.iterations;
   json["expansions"] = all(spec.expansions, [](const BundleExpansion& e) {
-    Json out{{"iteration", e.iteration}, {"kind", e.plan.kind}};
-    if (e.plan.kind == "deepen") {
-      out["layer"] = e.plan.layer;
-    } else {
-      out["factor"] = e.plan.factor;
-    }
-    out["model"] = Json::parse(nn::to_json(e.plan.larger));
+    Json out = to_json(e.plan, "model");
+    out["iteration"] = e.iteration;
     return out;
   });
   if (spec.start) {
     json["start"] = {{"history", spec.start->history}, {"optimizer_steps", spec.start->optimizer_steps}};
+  }
+  if (!spec.teachers.empty()) {
+    json["teachers"] =
+        all(spec.teachers, [](const nn::Network& net) { return Json::parse(nn::to_json(net)); });
   }
   json["tolerance"] = spec.tolerance;
   return json.dump(1) + "\n";

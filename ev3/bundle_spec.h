@@ -29,6 +29,7 @@ struct BundleSpec {
   int iterations = 0;
   std::vector<BundleExpansion> expansions;
   std::optional<BundleStart> start;
+  std::vector<nn::Network> teachers;        ///< their parameters are arrays `teacher/J/NAME`
   std::map<std::string, double> tolerance;  ///< by kind of quantity
 };
 

@@ -1,5 +1,7 @@
 #include "ev3/evolution.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -12,7 +14,12 @@ namespace ev3 {
 using autodiff::fail;
 
 Settings reference_profile(Settings settings) {
-  settings.explore.weight_decay_from = WeightDecayFrom::start;
+  const bool norms = nn::has_statistics(settings.model);
+  settings.explore.weight_decay_from = norms ? WeightDecayFrom::moving : WeightDecayFrom::start;
+  if (auto* widen = settings.adapt.growth ? std::get_if<Widen>(&*settings.adapt.growth) : nullptr;
+      widen && norms && !widen->new_units) {
+    widen->new_units = NewUnits::scale_zero;
+  }
   settings.adapt.restart_without_growth = true;
   settings.consume_check_batches = true;
   return settings;
@@ -58,7 +65,7 @@ Streams make_streams(const Pools& pools, autodiff::Seed seed) {
 Evolution::Evolution(Settings settings, Streams streams)
     : settings_(std::move(settings)),
       streams_(std::move(streams)),
-      explorer_(settings_.losses, settings_.optimizers, settings_.explore),
+      explorer_(settings_.losses, settings_.optimizers, settings_.explore, settings_.teachers),
       assess_judge_(settings_.metric),
       adapt_judge_(settings_.metric) {
   if (settings_.adapt.growth) check(*settings_.adapt.growth);
@@ -93,8 +100,9 @@ Evolution::Evolution(const Settings& settings, const Pools& pools)
 
 void Evolution::check_metric() {
   const Model& model = state_.model;
-  assess_judge_.measure(model.network, model.params, collect(*streams_.assess, 0, 1), settings_.assess.alpha);
-  adapt_judge_.measure(model.network, model.params, collect(*streams_.adapt, 0, 1), settings_.adapt.alpha);
+  const std::array<const nn::Parameters*, 1> params{&model.params};
+  assess_judge_.measure(model.network, params, {*streams_.assess}, settings_.assess.alpha);
+  adapt_judge_.measure(model.network, params, {*streams_.adapt}, settings_.adapt.alpha);
 }
 
 std::optional<StepRecord> Evolution::try_step(Progress* progress) {
@@ -125,10 +133,10 @@ std::optional<StepRecord> Evolution::try_step(Progress* progress) {
     record.growth = growth->plan;
     record.grown_to = nn::describe(growth->plan.larger);
   }
+  if (record.adapt.expanded) explorer_.restore(states_after(growth));
   state_.model = apply(model, selected, record.adapt, settings_.adapt.rule, state_.round, growth);
 
   const auto steps = static_cast<std::int64_t>(candidates.size()) * record.trajectory_length;
-  if (record.adapt.expanded) explorer_.restore({});  // they start anew, for the network as it is now
   state_.next_explore += steps;
   state_.next_assess += settings_.assess.batches;
   state_.next_adapt += record.adapt.batches_used;
@@ -139,6 +147,19 @@ std::optional<StepRecord> Evolution::try_step(Progress* progress) {
   candidates_ = std::move(candidates);
   growth_ = std::move(growth);
   return record;
+}
+
+std::vector<nn::OptimizerState> Evolution::states_after(const std::optional<GrowthStep>& growth) const {
+  if (settings_.explore.optimizers_after_growth == OptimizersAfterGrowth::restart || !growth) return {};
+  std::vector<nn::OptimizerState> states = explorer_.states();
+  for (nn::OptimizerState& state : states) {
+    for (auto& moments : state.moments) {
+      const nn::Parameters larger = carry(growth->plan, state_.model.network, moments);
+      moments = autodiff::AlignedBuffer<float>(larger.size());
+      std::copy(larger.values().begin(), larger.values().end(), moments.begin());
+    }
+  }
+  return states;
 }
 
 const nn::Parameters& Evolution::stable() const {
@@ -160,8 +181,7 @@ void Evolution::restore(EvolutionState state) {
   if (!state.optimizers.empty() && static_cast<int>(state.optimizers.size()) != explorer_.candidates()) {
     fail("restore: want ", explorer_.candidates(), " optimizer states, got ", state.optimizers.size());
   }
-  // After a growth the states are those of the smaller network until the next explore replaces them.
-  for (std::size_t c = 0; c < state.optimizers.size() && !state.model.just_expanded; ++c) {
+  for (std::size_t c = 0; c < state.optimizers.size(); ++c) {
     check_fit(settings_.optimizers[c % settings_.optimizers.size()], state.optimizers[c], expected.size(), c);
   }
   explorer_.restore(state.optimizers);

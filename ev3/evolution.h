@@ -20,6 +20,8 @@ struct Settings {
   nn::Network model = nn::Mlp{};
   std::vector<nn::Loss> losses = {nn::CrossEntropy{}};
   std::vector<nn::Optimizer> optimizers = {nn::AdamW{}};
+  /// Networks that losses refer to by number.
+  nn::Teachers teachers = {};
   nn::Metric metric = nn::accuracy();
   ExploreOptions explore = {};
   AssessOptions assess = {};
@@ -34,7 +36,8 @@ struct Settings {
 };
 
 /// Sets the options that make a run do what the published code does: weight decay from the start of the
-/// trajectory for networks without batch norm, restart_without_growth, consume_check_batches.
+/// trajectory for networks without batch norm, new channels with a scale of 0 for those with (unless
+/// new_units is given), restart_without_growth, consume_check_batches.
 Settings reference_profile(Settings settings);
 
 /// The data of the three phases, and how many samples a batch of each has.
@@ -122,6 +125,7 @@ class Evolution {
 
  private:
   void check_metric();
+  std::vector<nn::OptimizerState> states_after(const std::optional<GrowthStep>& growth) const;
 
   Settings settings_;
   Streams streams_;

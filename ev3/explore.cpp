@@ -11,8 +11,11 @@ namespace ev3 {
 using autodiff::fail;
 
 Explorer::Explorer(std::vector<nn::Loss> losses, std::vector<nn::Optimizer> optimizers,
-                   const ExploreOptions& options)
-    : losses_(std::move(losses)), optimizers_(std::move(optimizers)), options_(options) {
+                   const ExploreOptions& options, nn::Teachers teachers)
+    : losses_(std::move(losses)),
+      optimizers_(std::move(optimizers)),
+      options_(options),
+      teachers_(std::move(teachers)) {
   if (losses_.empty() || optimizers_.empty()) {
     fail("explore: want at least one loss and one optimizer, got ", losses_.size(), " and ",
          optimizers_.size());
@@ -42,15 +45,18 @@ void Explorer::prepare(const Model& model, int batch) {
   const auto count = static_cast<std::size_t>(candidates());
   if (network_ != model.network || gradients_.empty() || gradients_.front().batch() != batch) {
     // Candidates run side by side, one thread each; a single one may use all threads.
-    const autodiff::CompileOptions compile{.threads = count > 1 ? 1 : autodiff::kernels::threads()};
+    const nn::GradientOptions options{.compile = {.threads = count > 1 ? 1 : autodiff::kernels::threads()},
+                                      .teachers = teachers_};
     gradients_.clear();
     for (const nn::Loss& loss : losses_) {
-      const nn::LossGradient gradient(model.network, loss, batch, compile);
+      const nn::LossGradient gradient(model.network, loss, batch, options);
       gradients_.insert(gradients_.end(), optimizers_.size(), gradient);
     }
     network_ = model.network;
   }
-  if (model.just_expanded || states_.size() != count) {
+  const bool restart =
+      model.just_expanded && options_.optimizers_after_growth == OptimizersAfterGrowth::restart;
+  if (restart || states_.size() != count) {
     states_.clear();
     for (std::size_t c = 0; c < count; ++c) {
       states_.push_back(initial_state(optimizers_[c % optimizers_.size()], model.params.size()));
@@ -85,6 +91,7 @@ std::vector<Candidate> Explorer::explore(const Model& model, const Batches& batc
       candidate.losses.push_back(gradients_[c](params, batch.features, batch.target(), gradient));
       if (options_.clip_norm) nn::clip_by_norm(gradient, *options_.clip_norm);
       nn::update(optimizer, states[c], gradient, decay_from, params);
+      gradients_[c].update_statistics(params);
       if (progress) ++progress->steps;
     }
   };

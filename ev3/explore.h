@@ -18,12 +18,17 @@ namespace ev3 {
 /// the trajectory (as the reference does for networks without batch norm).
 enum class WeightDecayFrom { moving, start };
 
+/// What becomes of the optimizers' states when the network grows: they start anew, as in the reference, or
+/// old parameters keep their moments (new ones begin with zeros) and schedules go on.
+enum class OptimizersAfterGrowth { restart, carry };
+
 struct ExploreOptions {
   int trajectory_length = 100;
   /// The length is multiplied by this for every insignificant step in a row.
   double trajectory_factor = 1;
   WeightDecayFrom weight_decay_from = WeightDecayFrom::moving;
   std::optional<double> clip_norm = {};
+  OptimizersAfterGrowth optimizers_after_growth = OptimizersAfterGrowth::restart;
 };
 
 /// What goes on inside a round, for whoever shows progress, and a way to ask it to stop.
@@ -44,8 +49,8 @@ struct Candidate {
 class Explorer {
  public:
   /// Throws Error for a loss or optimizer out of range, or none of them.
-  Explorer(std::vector<nn::Loss> losses, std::vector<nn::Optimizer> optimizers,
-           const ExploreOptions& options);
+  Explorer(std::vector<nn::Loss> losses, std::vector<nn::Optimizer> optimizers, const ExploreOptions& options,
+           nn::Teachers teachers = {});
 
   /// Candidates in the order loss 0 with optimizer 0, 1, ..., then loss 1 ...
   int candidates() const { return static_cast<int>(losses_.size() * optimizers_.size()); }
@@ -54,8 +59,8 @@ class Explorer {
 
   /// docs/algorithm.md, section 2. Candidate c takes batches first_batch + c T ... + T - 1. Optimizer states
   /// go on from round to round whether or not a candidate was selected, and start anew where the model has
-  /// just grown. The candidates run in parallel, with the same results as one after the other. Empty when
-  /// stopped by `progress`; nothing has changed then.
+  /// just grown, unless they are carried on. The candidates run in parallel, with the same results as one
+  /// after the other. Empty when stopped by `progress`; nothing has changed then.
   std::vector<Candidate> explore(const Model& model, const Batches& batches, std::int64_t first_batch,
                                  Progress* progress = nullptr);
 
@@ -72,6 +77,7 @@ class Explorer {
   std::vector<nn::Loss> losses_;
   std::vector<nn::Optimizer> optimizers_;
   ExploreOptions options_;
+  nn::Teachers teachers_;
   std::vector<nn::OptimizerState> states_;
   std::vector<nn::LossGradient> gradients_;  // one per candidate, for network_
   std::optional<nn::Network> network_;

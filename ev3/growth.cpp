@@ -1,3 +1,4 @@
+// Which larger network: the choices. What becomes of the parameters is in growth_parameters.cpp.
 #include "ev3/growth.h"
 
 #include <cmath>
@@ -8,110 +9,171 @@ namespace ev3 {
 namespace {
 
 using autodiff::fail;
+using nn::Cnn;
 using nn::Mlp;
+using nn::ResNet;
 
-std::string layer_name(std::size_t index) { return "dense" + std::to_string(index); }
+int wider(int width, double factor) {
+  const double wide = factor * width;
+  if (wide > 1e9) fail("widen: a width of ", wide, " is beyond 10^9");
+  return static_cast<int>(wide) + 1;
+}
 
-GrowthPlan plan_widen(double factor, const Mlp& net) {
+nn::Network widened(const Mlp& net, double factor) {
   if (net.hidden.empty()) fail("widen: ", nn::describe(net), " has no hidden layer to widen");
-  GrowthPlan plan{.kind = "widen", .factor = factor};
   Mlp larger = net;
-  for (int& width : larger.hidden) {
-    const double wide = factor * width;
-    if (wide > 1e9) fail("widen: a width of ", wide, " is beyond 10^9");
-    width = static_cast<int>(wide) + 1;
+  for (int& width : larger.hidden) width = wider(width, factor);
+  return larger;
+}
+
+nn::Network widened(const Cnn& net, double factor) {
+  Cnn larger = net;
+  for (std::vector<int>& stage : larger.stages) {
+    for (int& filters : stage) filters = wider(filters, factor);
   }
+  for (int& width : larger.hidden) width = wider(width, factor);
+  return larger;
+}
+
+nn::Network widened(const ResNet& net, double factor) {
+  ResNet larger = net;
+  const double filters = std::ceil(net.filters * factor);
+  if (filters > 1 << 16) fail("widen: ", filters, " filters are beyond 65,536");
+  larger.filters = static_cast<int>(filters);
+  return larger;
+}
+
+GrowthPlan plan_widen(const Widen& widen, const nn::Network& network) {
+  GrowthPlan plan{.kind = "widen", .factor = widen.factor};
+  plan.new_units = widen.new_units.value_or(NewUnits::outgoing_zero);
+  if (plan.new_units == NewUnits::scale_zero && !std::holds_alternative<ResNet>(network)) {
+    fail("widen: new_units of scale_zero want a network with batch norm, got ", nn::describe(network));
+  }
+  plan.larger = std::visit([&](const auto& net) { return widened(net, widen.factor); }, network);
+  return plan;
+}
+
+// A number from 1 to `count`: as told, or drawn.
+int choose(const char* who, const char* what, std::optional<int> told, std::size_t count,
+           const nn::Network& network, const autodiff::Random& random) {
+  if (count == 0) fail(who, ": ", nn::describe(network), " has no ", what, " to insert one after");
+  const int chosen = told ? *told : 1 + static_cast<int>(random.below(1, count));
+  if (chosen < 1 || chosen > static_cast<int>(count)) {
+    fail(who, ": want a ", what, " from 1 to ", count, " of ", nn::describe(network), ", got ", chosen);
+  }
+  return chosen;
+}
+
+GrowthPlan plan_deepen(std::optional<int> layer, const nn::Network& network, const autodiff::Random& random) {
+  GrowthPlan plan{.kind = "deepen"};
+  if (const auto* net = std::get_if<Mlp>(&network)) {
+    plan.layer = choose("deepen", "hidden layer", layer, net->hidden.size(), network, random);
+    Mlp larger = *net;
+    larger.hidden.insert(larger.hidden.begin() + plan.layer,
+                         net->hidden[static_cast<std::size_t>(plan.layer - 1)]);
+    plan.larger = larger;
+    return plan;
+  }
+  const auto* net = std::get_if<Cnn>(&network);
+  if (!net)
+    fail("deepen: want an mlp or a cnn, got ", nn::describe(network), "; it has deepen_stage and deepen_all");
+  std::size_t layers = net->hidden.size();
+  for (const auto& stage : net->stages) layers += stage.size();
+  plan.layer = choose("deepen", "hidden layer", layer, layers, network, random);
+  Cnn larger = *net;
+  int place = plan.layer;
+  const auto repeat = [&place](std::vector<int>& widths) {
+    if (place > static_cast<int>(widths.size())) {
+      place -= static_cast<int>(widths.size());
+      return false;
+    }
+    widths.insert(widths.begin() + place, widths[static_cast<std::size_t>(place - 1)]);
+    return true;
+  };
+  bool done = false;
+  for (std::vector<int>& stage : larger.stages) done = done || repeat(stage);
+  if (!done) repeat(larger.hidden);
   plan.larger = larger;
   return plan;
 }
 
-GrowthPlan plan_deepen(std::optional<int> layer, const Mlp& net, const autodiff::Random& random) {
-  const auto hidden = static_cast<int>(net.hidden.size());
-  if (hidden == 0) fail("deepen: ", nn::describe(net), " has no hidden layer to insert one after");
-  const int chosen =
-      layer ? *layer : 1 + static_cast<int>(random.below(1, static_cast<std::uint64_t>(hidden)));
-  if (chosen < 1 || chosen > hidden) {
-    fail("deepen: want a hidden layer from 1 to ", hidden, " of ", nn::describe(net), ", got ", chosen);
-  }
-  Mlp larger = net;
-  larger.hidden.insert(larger.hidden.begin() + chosen, net.hidden[static_cast<std::size_t>(chosen - 1)]);
-  return {.kind = "deepen", .layer = chosen, .larger = larger};
+const ResNet& want_resnet(const char* who, const nn::Network& network) {
+  const auto* net = std::get_if<ResNet>(&network);
+  if (!net) fail(who, ": want a resnet, got ", nn::describe(network));
+  return *net;
 }
 
-// kernel [in, out] and bias [out] of one layer, in a larger one. Old entries stay in the leading block; the
-// entries of new outputs are fresh, those from new inputs to old outputs 0, and to all outputs where `last`.
-void widen_layer(std::span<const float> kernel, std::span<const float> bias, std::span<float> larger_kernel,
-                 std::span<float> larger_bias, bool last) {
-  const std::size_t out = bias.size(), in = kernel.size() / out;
-  const std::size_t larger_out = larger_bias.size(), larger_in = larger_kernel.size() / larger_out;
-  for (std::size_t i = 0; i < larger_in; ++i) {
-    for (std::size_t j = 0; j < larger_out; ++j) {
-      float& entry = larger_kernel[i * larger_out + j];
-      if (i < in && j < out) {
-        entry = kernel[i * out + j];
-      } else if (i >= in && (last || j < out)) {
-        entry = 0;
-      }
-    }
-  }
-  std::copy(bias.begin(), bias.end(), larger_bias.begin());
+GrowthPlan plan_deepen_stage(std::optional<int> stage, const nn::Network& network,
+                             const autodiff::Random& random) {
+  ResNet larger = want_resnet("deepen_stage", network);
+  GrowthPlan plan{.kind = "deepen_stage"};
+  plan.stage = choose("deepen_stage", "stage", stage, larger.blocks.size(), network, random);
+  ++larger.blocks[static_cast<std::size_t>(plan.stage - 1)];
+  plan.larger = larger;
+  return plan;
 }
 
-nn::Parameters grow_mlp(const GrowthPlan& plan, const Mlp& net, const nn::Parameters& params,
-                        nn::Parameters larger) {
-  const std::size_t layers = net.hidden.size() + 1;
-  const bool deepen = plan.kind == "deepen";
-  for (std::size_t i = 1; i <= layers; ++i) {
-    const bool moved = deepen && i > static_cast<std::size_t>(plan.layer);
-    const std::string from = layer_name(i), to = layer_name(i + (moved ? 1 : 0));
-    widen_layer(params[from + ".kernel"], params[from + ".bias"], larger[to + ".kernel"],
-                larger[to + ".bias"], i == layers);
-  }
-  if (deepen) {
-    const std::string name = layer_name(static_cast<std::size_t>(plan.layer) + 1);
-    const std::span<float> kernel = larger[name + ".kernel"], bias = larger[name + ".bias"];
-    for (std::size_t i = 0; i < kernel.size(); ++i) kernel[i] = i % (bias.size() + 1) == 0 ? 1.0f : 0.0f;
-    std::fill(bias.begin(), bias.end(), 0.0f);
-  }
-  return larger;
+GrowthPlan plan_deepen_all(bool morphism, const nn::Network& network) {
+  ResNet larger = want_resnet("deepen_all", network);
+  for (int& blocks : larger.blocks) blocks *= 2;
+  GrowthPlan plan{.kind = "deepen_all", .morphism = morphism};
+  plan.larger = larger;
+  return plan;
 }
+
+struct Plan {
+  const nn::Network& network;
+  autodiff::Random random;
+
+  GrowthPlan operator()(const Widen& g) const { return plan_widen(g, network); }
+  GrowthPlan operator()(const Deepen& g) const { return plan_deepen(g.layer, network, random); }
+  GrowthPlan operator()(const DeepenStage& g) const { return plan_deepen_stage(g.stage, network, random); }
+  GrowthPlan operator()(const DeepenAll& g) const { return plan_deepen_all(g.morphism, network); }
+  GrowthPlan operator()(const Expand& g) const {
+    if (random.below(0, 2) == 0) return plan_widen({.factor = g.factor}, network);
+    if (std::holds_alternative<ResNet>(network)) return plan_deepen_stage({}, network, random);
+    return plan_deepen({}, network, random);
+  }
+};
+
+struct Describe {
+  std::string operator()(const Widen& g) const { return autodiff::text("widen x", g.factor); }
+  std::string operator()(const Deepen& g) const {
+    return g.layer ? autodiff::text("deepen after layer ", *g.layer) : "deepen";
+  }
+  std::string operator()(const DeepenStage& g) const {
+    return g.stage ? autodiff::text("deepen stage ", *g.stage) : "deepen a stage";
+  }
+  std::string operator()(const DeepenAll& g) const {
+    return g.morphism ? "deepen all stages" : "deepen all stages, afresh";
+  }
+  std::string operator()(const Expand&) const { return "widen or deepen"; }
+};
+
+struct Check {
+  static void want_factor(double factor) {
+    if (!(factor >= 1) || !std::isfinite(factor)) fail("growth: want a factor of at least 1, got ", factor);
+  }
+  static void want_place(const char* what, std::optional<int> place) {
+    if (place && *place < 1) fail("growth: want a ", what, " from 1 on, got ", *place);
+  }
+  void operator()(const Widen& g) const { want_factor(g.factor); }
+  void operator()(const Deepen& g) const { want_place("layer", g.layer); }
+  void operator()(const DeepenStage& g) const { want_place("stage", g.stage); }
+  void operator()(const DeepenAll&) const {}
+  void operator()(const Expand& g) const { want_factor(g.factor); }
+};
 
 }  // namespace
 
-std::string describe(const Growth& growth) {
-  if (const auto* g = std::get_if<Widen>(&growth)) return autodiff::text("widen x", g->factor);
-  if (const auto* g = std::get_if<Deepen>(&growth)) {
-    return g->layer ? autodiff::text("deepen after layer ", *g->layer) : "deepen";
-  }
-  return "widen or deepen";
-}
+std::string describe(const Growth& growth) { return std::visit(Describe{}, growth); }
 
-void check(const Growth& growth) {
-  const auto want_factor = [](double factor) {
-    if (!(factor >= 1) || !std::isfinite(factor)) fail("growth: want a factor of at least 1, got ", factor);
-  };
-  if (const auto* g = std::get_if<Widen>(&growth)) want_factor(g->factor);
-  if (const auto* g = std::get_if<Expand>(&growth)) want_factor(g->factor);
-  if (const auto* g = std::get_if<Deepen>(&growth)) {
-    if (g->layer && *g->layer < 1) fail("growth: want a layer from 1 on, got ", *g->layer);
-  }
-}
+void check(const Growth& growth) { std::visit(Check{}, growth); }
 
 GrowthPlan plan(const Growth& growth, const nn::Network& network, autodiff::Seed seed) {
-  const auto& net = std::get<Mlp>(network);
-  const autodiff::Random random(seed);
-  if (const auto* g = std::get_if<Widen>(&growth)) return plan_widen(g->factor, net);
-  if (const auto* g = std::get_if<Deepen>(&growth)) return plan_deepen(g->layer, net, random);
-  if (random.below(0, 2) == 0) return plan_widen(std::get<Expand>(growth).factor, net);
-  return plan_deepen({}, net, random);
-}
-
-nn::Parameters grow(const GrowthPlan& plan, const nn::Network& network, const nn::Parameters& params,
-                    const nn::Parameters& fresh) {
-  if (!(*nn::layout(plan.larger) == fresh.layout())) {
-    fail("grow: the fresh parameters are not those of ", nn::describe(plan.larger));
-  }
-  return grow_mlp(plan, std::get<Mlp>(network), params, fresh);
+  GrowthPlan chosen = std::visit(Plan{network, autodiff::Random(seed)}, growth);
+  nn::layout(chosen.larger);  // refuses what is too large
+  return chosen;
 }
 
 }  // namespace ev3

@@ -68,6 +68,24 @@ class RecordedBatches final : public Batches {
   bool has_logits_ = false;
 };
 
+// What leads to this plan.
+Growth growth_of(const GrowthPlan& plan) {
+  if (plan.kind == "widen") return Widen{.factor = plan.factor, .new_units = plan.new_units};
+  if (plan.kind == "deepen") return Deepen{plan.layer};
+  if (plan.kind == "deepen_stage") return DeepenStage{plan.stage};
+  return DeepenAll{plan.morphism};
+}
+
+nn::Teachers read_teachers(const BundleSpec& spec, const nn::Safetensors& inputs) {
+  nn::Teachers teachers;
+  for (std::size_t j = 0; j < spec.teachers.size(); ++j) {
+    const nn::Network& net = spec.teachers[j];
+    teachers.push_back(std::make_shared<nn::Teacher>(
+        nn::Teacher{net, nn::parameters_from(inputs, autodiff::text("teacher/", j, "/"), nn::layout(net))}));
+  }
+  return teachers;
+}
+
 // The state in which the recording starts.
 EvolutionState start_state(const BundleSpec& spec, const nn::Safetensors& inputs, const std::string& where) {
   EvolutionState state;
@@ -143,15 +161,19 @@ ReplayOutcome replay(const std::filesystem::path& bundle,
   };
   const auto explore = stream("explore"), assess = stream("assess"), adapt = stream("adapt");
   for (const nn::Loss& loss : spec.settings.losses) {
-    if (nn::wants_logits(loss) != explore->has_logits()) {
-      fail(where, ": explore/label has ", explore->has_logits() ? "logits" : "classes", ", but the loss '",
-           nn::describe(loss), "' wants the other");
+    if (nn::wants_logits(loss) && !explore->has_logits()) {
+      fail(where, ": explore/label has classes, but the loss '", nn::describe(loss), "' wants logits");
+    }
+    if (nn::wants_labels(loss) && explore->has_logits()) {
+      fail(where, ": explore/label has logits, but the loss '", nn::describe(loss), "' wants classes");
     }
   }
   if (assess->has_logits() || adapt->has_logits()) {
     fail(where, ": want classes as assess/label and adapt/label, got logits");
   }
-  Evolution evolution(spec.settings, Streams{explore, assess, adapt});
+  Settings settings = spec.settings;
+  settings.teachers = read_teachers(spec, inputs);
+  Evolution evolution(settings, Streams{explore, assess, adapt});
   evolution.restore(start_state(spec, inputs, where));
 
   struct Mismatch {
@@ -168,9 +190,7 @@ ReplayOutcome replay(const std::filesystem::path& bundle,
     if (!e)
       throw Mismatch{
           autodiff::text("iteration ", iteration, " expands, but the bundle has no expansion there")};
-    const Growth growth =
-        e->plan.kind == "widen" ? Growth(Widen{e->plan.factor}) : Growth(Deepen{e->plan.layer});
-    const GrowthPlan own = plan(growth, model.network, {});
+    const GrowthPlan own = plan(growth_of(e->plan), model.network, {});
     if (own.larger != e->plan.larger) {
       throw Mismatch{autodiff::text("iteration ", iteration, " expands to ", nn::describe(own.larger),
                                     ", but the bundle to ", nn::describe(e->plan.larger))};

@@ -17,10 +17,7 @@ struct BatchView {
   std::span<const std::int32_t> labels;  ///< [batch], or empty where the stream has logits
   std::span<const float> logits;         ///< [batch, classes] of a teacher, or empty
 
-  nn::Target target() const {
-    if (logits.empty()) return labels;
-    return logits;
-  }
+  nn::Target target() const { return {labels, logits}; }
 };
 
 /// An endless or recorded sequence of batches with random access: batch k is always the same.

@@ -1,6 +1,7 @@
 // Losses that training minimizes.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -16,24 +17,56 @@ struct CrossEntropy {
   bool operator==(const CrossEntropy&) const = default;
 };
 
-/// Mean over the batch of tau KL(softmax(student / tau) || softmax(teacher / tau)): the student first, and
-/// scaled by tau, not its square, as the reference has it. The target is the teacher's logits [n, classes].
+/// Which of the two distributions is the first in the Kullback-Leibler divergence, the one that is averaged
+/// over.
+enum class Divergence {
+  reverse,  ///< KL(student || teacher), as the reference has it
+  forward,  ///< KL(teacher || student) (Hinton, Vinyals, Dean 2015)
+};
+
+/// What the divergence at temperature tau is multiplied by.
+enum class TemperatureScale {
+  tau,          ///< as the reference has it
+  tau_squared,  ///< Hinton: gradients keep their size whatever tau is
+  none,
+};
+
+/// Mean over the batch of
+///     (1 - hard_weight) scale KL(softmax(student / tau), softmax(teacher / tau)) + hard_weight xent(student,
+///     label)
+/// with the logits of a teacher: those that come with the batch, or, with `teacher`, those that this one of
+/// the teachers computes on the batch, in evaluation mode. Without hard_weight no labels are needed.
 struct Distillation {
   float temperature = 1.0f;
+  Divergence divergence = Divergence::reverse;
+  TemperatureScale scale = TemperatureScale::tau;
+  float hard_weight = 0;
+  std::optional<int> teacher = {};
   bool operator==(const Distillation&) const = default;
 };
 
 using Loss = std::variant<CrossEntropy, Distillation>;
 
-/// "xent x0.5", "distill tau 2"
+/// "xent x0.5", "distill tau 2", "distill tau 1 from teacher 0"
 std::string describe(const Loss& loss);
-/// Throws Error for a multiplier or temperature that is not positive and finite, or no multiplier.
+/// Throws Error for a multiplier or temperature that is not positive and finite, no multiplier, a hard_weight
+/// outside [0, 1], or a negative teacher.
 void check(const Loss& loss);
-/// True where the target is logits [n, classes] instead of labels int32 [n].
+/// True where batches must bring logits [n, classes].
 bool wants_logits(const Loss& loss);
-/// The loss of every sample: logits [n, classes] and the target -> [n].
-autodiff::Value per_sample(const Loss& loss, autodiff::Value logits, autodiff::Value target);
+/// True where batches must bring labels int32 [n].
+bool wants_labels(const Loss& loss);
+/// The number of the teacher that is to be run, if one is.
+std::optional<int> teacher_of(const Loss& loss);
+
+/// What outputs are compared with, as values of a graph. Those that the loss does not want may be empty.
+struct Targets {
+  autodiff::Value labels = {};  ///< int32 [n]
+  autodiff::Value logits = {};  ///< of a teacher, [n, classes]
+};
+/// The loss of every sample: logits [n, classes] -> [n].
+autodiff::Value per_sample(const Loss& loss, autodiff::Value logits, const Targets& targets);
 /// Their mean, a scalar.
-autodiff::Value mean_loss(const Loss& loss, autodiff::Value logits, autodiff::Value target);
+autodiff::Value mean_loss(const Loss& loss, autodiff::Value logits, const Targets& targets);
 
 }  // namespace nn

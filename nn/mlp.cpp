@@ -37,11 +37,8 @@ Layout layout(const Mlp& net) {
   return out;
 }
 
-autodiff::Value forward(const Mlp& net, const GraphParameters& parameters, autodiff::Value x) {
-  if (x.shape().rank() < 1 || x.shape().sample().size() != net.inputs.size()) {
-    autodiff::fail(describe(net), ": want samples of shape ", net.inputs, ", got x ", x.shape());
-  }
-  x = autodiff::flatten(x);
+autodiff::Value forward(const Mlp& net, const GraphParameters& parameters, autodiff::Value x, Pass&) {
+  x = autodiff::flatten(as_samples(describe(net), x, net.inputs));
   for (std::size_t i = 0; i < net.hidden.size(); ++i) x = autodiff::relu(dense(x, parameters, layer(i)));
   return dense(x, parameters, layer(net.hidden.size()));
 }

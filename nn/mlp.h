@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "nn/parameters.h"
+#include "nn/pass.h"
 
 namespace nn {
 
@@ -27,6 +28,6 @@ std::string describe(const Mlp& net);
 /// Throws Error for sizes below 1, or more than 2^31 parameters.
 Layout layout(const Mlp& net);
 /// Logits [n, classes] for x [n, inputs...].
-autodiff::Value forward(const Mlp& net, const GraphParameters& parameters, autodiff::Value x);
+autodiff::Value forward(const Mlp& net, const GraphParameters& parameters, autodiff::Value x, Pass& pass);
 
 }  // namespace nn

@@ -10,8 +10,14 @@ std::shared_ptr<const Layout> layout(const Network& net) {
   return std::make_shared<Layout>(std::visit([](const auto& n) { return layout(n); }, net));
 }
 
+autodiff::Value forward(const Network& net, const GraphParameters& parameters, autodiff::Value x,
+                        Pass& pass) {
+  return std::visit([&](const auto& n) { return forward(n, parameters, x, pass); }, net);
+}
+
 autodiff::Value forward(const Network& net, const GraphParameters& parameters, autodiff::Value x) {
-  return std::visit([&](const auto& n) { return forward(n, parameters, x); }, net);
+  Pass pass;
+  return forward(net, parameters, x, pass);
 }
 
 const autodiff::Shape& input_shape(const Network& net) {
@@ -20,6 +26,11 @@ const autodiff::Shape& input_shape(const Network& net) {
 
 int classes(const Network& net) {
   return std::visit([](const auto& n) { return n.classes; }, net);
+}
+
+bool has_statistics(const Network& net) {
+  const auto all = layout(net);
+  return all->trainable() != all->size();
 }
 
 Parameters initialize(const Network& net, autodiff::Seed seed) { return initialize(layout(net), seed); }

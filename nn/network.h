@@ -5,19 +5,26 @@
 #include <string>
 #include <variant>
 
+#include "nn/cnn.h"
 #include "nn/mlp.h"
+#include "nn/resnet.h"
 
 namespace nn {
 
 /// One struct per family. A new family needs layout(), forward() and describe() of its own and a line here.
-using Network = std::variant<Mlp>;
+using Network = std::variant<Mlp, Cnn, ResNet>;
 
 std::string describe(const Network& net);
 std::shared_ptr<const Layout> layout(const Network& net);
+/// Logits [n, classes] for x [n, inputs...].
+autodiff::Value forward(const Network& net, const GraphParameters& parameters, autodiff::Value x, Pass& pass);
+/// The same in evaluation mode.
 autodiff::Value forward(const Network& net, const GraphParameters& parameters, autodiff::Value x);
 /// Shape of one input sample, and number of outputs.
 const autodiff::Shape& input_shape(const Network& net);
 int classes(const Network& net);
+/// Whether it has batch norms, whose running statistics are parameters too.
+bool has_statistics(const Network& net);
 /// Freshly initialized parameters.
 Parameters initialize(const Network& net, autodiff::Seed seed);
 

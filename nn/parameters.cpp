@@ -23,11 +23,11 @@ std::size_t Layout::trainable() const {
 }
 
 const ParameterInfo& Layout::find(std::string_view name) const {
-  std::vector<std::string> names;
   for (const ParameterInfo& entry : entries_) {
     if (entry.name == name) return entry;
-    names.push_back(entry.name);
   }
+  std::vector<std::string> names;
+  for (const ParameterInfo& entry : entries_) names.push_back(entry.name);
   fail("parameters: there is no '", name, "'",
        names.empty() ? "" : "; did you mean '" + autodiff::nearest(name, names) + "'?");
 }

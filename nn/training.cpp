@@ -8,8 +8,32 @@ namespace nn {
 
 using autodiff::fail;
 
+// The teacher's logits on the same features, as part of the same graph: it runs in the same stages.
+void LossGradient::add_teacher(Shared& shared, const Network& net, const Loss& loss,
+                               const Teachers& teachers) {
+  const int number = *teacher_of(loss);
+  if (number >= static_cast<int>(teachers.size())) {
+    fail("training: the loss '", describe(loss), "' wants teacher ", number, ", but there are ",
+         teachers.size());
+  }
+  shared.teacher = teachers[static_cast<std::size_t>(number)];
+  const Teacher& teacher = *shared.teacher;
+  if (input_shape(teacher.network).size() != input_shape(net).size() ||
+      classes(teacher.network) != classes(net)) {
+    fail("training: teacher ", number, ", ", describe(teacher.network), ", has inputs ",
+         input_shape(teacher.network), " and ", classes(teacher.network), " classes; want those of ",
+         describe(net), ": ", input_shape(net), " and ", classes(net));
+  }
+  const GraphParameters parameters(shared.graph, teacher.parameters.layout());
+  for (std::size_t i = 0; i < parameters.values().size(); ++i) {
+    const ParameterInfo& info = teacher.parameters.layout().entries()[i];
+    shared.teacher_parameters.push_back({parameters.values()[i], info.offset, info.shape.size()});
+  }
+  shared.logits = forward(teacher.network, parameters, shared.features);
+}
+
 std::shared_ptr<const LossGradient::Shared> LossGradient::build(const Network& net, const Loss& loss,
-                                                                int batch) {
+                                                                int batch, const Teachers& teachers) {
   if (batch < 1) fail("training: want a batch of at least 1, got ", batch);
   check(loss);
   auto shared = std::make_shared<Shared>();
@@ -17,23 +41,52 @@ std::shared_ptr<const LossGradient::Shared> LossGradient::build(const Network& n
   shared->batch = batch;
   autodiff::Graph& g = shared->graph;
   shared->features = g.input(input_shape(net).batched(batch), "features");
-  shared->target = wants_logits(loss) ? g.input({batch, classes(net)}, "teacher logits") : g.labels(batch);
+  if (wants_labels(loss)) shared->labels = g.labels(batch);
+  if (wants_logits(loss)) shared->logits = g.input({batch, classes(net)}, "teacher logits");
+  if (teacher_of(loss)) add_teacher(*shared, net, loss, teachers);
   const GraphParameters parameters(g, *shared->layout);
-  shared->parameters.assign(parameters.values().begin(), parameters.values().end());
-  shared->loss = mean_loss(loss, forward(net, parameters, shared->features), shared->target);
-  shared->gradients = autodiff::gradient(shared->loss, shared->parameters);
+  std::vector<autodiff::Value> trainable;
+  for (std::size_t i = 0; i < parameters.values().size(); ++i) {
+    const ParameterInfo& info = shared->layout->entries()[i];
+    const Slot slot{parameters.values()[i], info.offset, info.shape.size()};
+    shared->parameters.push_back(slot);
+    if (info.kind != Kind::trainable) continue;
+    shared->gradients.push_back(slot);
+    trainable.push_back(slot.value);
+  }
+  Pass pass{.training = true};
+  const autodiff::Value outputs = forward(net, parameters, shared->features, pass);
+  shared->loss = mean_loss(loss, outputs, {shared->labels, shared->logits});
+  const std::vector<autodiff::Value> gradients = autodiff::gradient(shared->loss, trainable);
+  for (std::size_t i = 0; i < gradients.size(); ++i) shared->gradients[i].value = gradients[i];
+  for (const auto& [name, value] : pass.statistics) {
+    const ParameterInfo& info = shared->layout->find(name);
+    shared->statistics.push_back({value, info.offset, info.shape.size()});
+  }
   return shared;
 }
 
 autodiff::Program LossGradient::compiled(const Shared& shared, const autodiff::CompileOptions& options) {
   std::vector<autodiff::Value> outputs{shared.loss};
-  outputs.insert(outputs.end(), shared.gradients.begin(), shared.gradients.end());
+  for (const Slot& slot : shared.gradients) outputs.push_back(slot.value);
+  for (const Slot& slot : shared.statistics) outputs.push_back(slot.value);
   return autodiff::compile(shared.graph, outputs, options);
 }
 
-LossGradient::LossGradient(const Network& net, const Loss& loss, int batch,
-                           const autodiff::CompileOptions& options)
-    : shared_(build(net, loss, batch)), program_(compiled(*shared_, options)) {}
+LossGradient::LossGradient(const Network& net, const Loss& loss, int batch, const GradientOptions& options)
+    : shared_(build(net, loss, batch, options.teachers)), program_(compiled(*shared_, options.compile)) {}
+
+void LossGradient::bind(std::span<const float> parameters, std::span<float> gradient) {
+  const Shared& s = *shared_;
+  for (const Slot& slot : s.parameters) program_.bind(slot.value, parameters.subspan(slot.offset, slot.size));
+  for (const Slot& slot : s.gradients)
+    program_.write_to(slot.value, gradient.subspan(slot.offset, slot.size));
+  for (const Slot& slot : s.teacher_parameters) {
+    program_.bind(slot.value, s.teacher->parameters.values().subspan(slot.offset, slot.size));
+  }
+  bound_.parameters = parameters.data();
+  bound_.gradient = gradient.data();
+}
 
 float LossGradient::operator()(std::span<const float> parameters, std::span<const float> features,
                                const Target& target, std::span<float> gradient) {
@@ -42,24 +95,27 @@ float LossGradient::operator()(std::span<const float> parameters, std::span<cons
     fail("training: want ", s.layout->size(), " parameters and as many gradients, got ", parameters.size(),
          " and ", gradient.size());
   }
-  if (parameters.data() != bound_.parameters || gradient.data() != bound_.gradient) {
-    for (std::size_t i = 0; i < s.parameters.size(); ++i) {
-      const ParameterInfo& info = s.layout->entries()[i];
-      program_.bind(s.parameters[i], parameters.subspan(info.offset, info.shape.size()));
-      program_.write_to(s.gradients[i], gradient.subspan(info.offset, info.shape.size()));
-    }
-    bound_.parameters = parameters.data();
-    bound_.gradient = gradient.data();
-  }
+  if (parameters.data() != bound_.parameters || gradient.data() != bound_.gradient)
+    bind(parameters, gradient);
   program_.bind(s.features, features);
-  std::visit([&](const auto& t) { program_.bind(s.target, t); }, target);
+  if (s.labels.valid()) program_.bind(s.labels, target.labels);
+  if (s.logits.valid() && !s.teacher) program_.bind(s.logits, target.logits);
   program_.run();
+  for (const ParameterInfo& info : s.layout->entries()) {
+    if (info.kind == Kind::statistic) std::fill_n(gradient.data() + info.offset, info.shape.size(), 0.0f);
+  }
   return program_.scalar(s.loss);
+}
+
+void LossGradient::update_statistics(std::span<float> parameters) const {
+  for (const Slot& slot : shared_->statistics) {
+    std::copy_n(program_.value(slot.value).data, slot.size, parameters.data() + slot.offset);
+  }
 }
 
 TrainingStep::TrainingStep(const Network& net, const Loss& loss, const Optimizer& optimizer,
                            const TrainingOptions& options)
-    : gradient_of_(net, loss, options.batch, options.compile),
+    : gradient_of_(net, loss, options.batch, {.compile = options.compile, .teachers = options.teachers}),
       optimizer_(optimizer),
       state_(initial_state(optimizer, gradient_of_.layout().size())),
       clip_norm_(options.clip_norm),
@@ -72,6 +128,7 @@ float TrainingStep::run(Parameters& parameters, std::span<const float> features,
   const float loss = gradient_of_(parameters.values(), features, target, gradient_);
   if (clip_norm_) clip_by_norm(gradient_, *clip_norm_);
   update(optimizer_, state_, gradient_, parameters.values());
+  gradient_of_.update_statistics(parameters.values());
   return loss;
 }
 

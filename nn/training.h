@@ -3,7 +3,7 @@
 
 #include <memory>
 #include <optional>
-#include <variant>
+#include <vector>
 
 #include "autodiff/program/program.h"
 #include "nn/losses.h"
@@ -12,20 +12,48 @@
 
 namespace nn {
 
-/// What a loss compares the outputs with: class labels [n], or a teacher's logits [n, classes].
-using Target = std::variant<std::span<const std::int32_t>, std::span<const float>>;
+/// What a loss compares the outputs with: class labels [n], a teacher's logits [n, classes], or both.
+struct Target {
+  std::span<const std::int32_t> labels = {};
+  std::span<const float> logits = {};
 
-/// The loss of a network on a batch and its gradient, compiled once. A copy shares the compiled plan and has
-/// memory of its own, so that copies can run at the same time.
+  Target() = default;
+  Target(std::span<const std::int32_t> classes) : labels(classes) {}  // NOLINT: labels are a target
+  Target(std::span<const float> teacher) : logits(teacher) {}         // NOLINT: so are logits
+  Target(std::span<const std::int32_t> classes, std::span<const float> teacher)
+      : labels(classes), logits(teacher) {}
+};
+
+/// A network that others learn from, with its parameters.
+struct Teacher {
+  Network network = Mlp{};
+  Parameters parameters = {};
+};
+using Teachers = std::vector<std::shared_ptr<const Teacher>>;
+
+struct GradientOptions {
+  autodiff::CompileOptions compile = {};
+  /// Those that Distillation::teacher numbers.
+  Teachers teachers = {};
+};
+
+/// The loss of a network on a batch and its gradient, compiled once, in training mode: a batch norm uses the
+/// moments of the batch. A copy shares the compiled plan and has memory of its own, so that copies can run at
+/// the same time.
 class LossGradient {
  public:
-  /// Throws Error for a batch below 1, and for a network or loss that is not well-formed.
-  LossGradient(const Network& net, const Loss& loss, int batch, const autodiff::CompileOptions& options = {});
+  /// Throws Error for a batch below 1, a network or loss that is not well-formed, and a teacher that is not
+  /// there or has other inputs or classes.
+  LossGradient(const Network& net, const Loss& loss, int batch, const GradientOptions& options = {});
 
   /// The mean loss for `features` [batch, inputs...]; d loss / d parameters goes to `gradient`, a block with
-  /// the layout of the parameters (zeros for statistics). No allocation after the first call.
+  /// the layout of the parameters (zeros for statistics). No allocation after the first call. Throws Error
+  /// when sizes differ or the target lacks what the loss wants.
   float operator()(std::span<const float> parameters, std::span<const float> features, const Target& target,
                    std::span<float> gradient);
+  /// Replaces the statistics in `parameters` by those that the last call has computed from the parameters it
+  /// was given and its batch. To be called after the optimizer's update.
+  void update_statistics(std::span<float> parameters) const;
 
   const autodiff::Program& program() const { return program_; }
   autodiff::Program& program() { return program_; }
@@ -33,15 +61,25 @@ class LossGradient {
   const Layout& layout() const { return *shared_->layout; }
 
  private:
+  // A value of the graph and its place in the block of parameters.
+  struct Slot {
+    autodiff::Value value;
+    std::size_t offset = 0, size = 0;
+  };
   struct Shared {  // what copies have in common
     autodiff::Graph graph;
     std::shared_ptr<const Layout> layout;
-    std::vector<autodiff::Value> parameters, gradients;
-    autodiff::Value features, target, loss;
+    std::vector<Slot> parameters, gradients, statistics;
+    std::shared_ptr<const Teacher> teacher;
+    std::vector<Slot> teacher_parameters;
+    autodiff::Value features, labels, logits, loss;
     int batch = 0;
   };
-  static std::shared_ptr<const Shared> build(const Network& net, const Loss& loss, int batch);
+  static std::shared_ptr<const Shared> build(const Network& net, const Loss& loss, int batch,
+                                             const Teachers& teachers);
+  static void add_teacher(Shared& shared, const Network& net, const Loss& loss, const Teachers& teachers);
   static autodiff::Program compiled(const Shared& shared, const autodiff::CompileOptions& options);
+  void bind(std::span<const float> parameters, std::span<float> gradient);
 
   std::shared_ptr<const Shared> shared_;
   autodiff::Program program_;
@@ -65,6 +103,7 @@ struct TrainingOptions {
   /// Largest norm of the gradient; larger ones are scaled down (Pascanu, Mikolov, Bengio 2013).
   std::optional<double> clip_norm = {};
   autodiff::CompileOptions compile = {};
+  Teachers teachers = {};
 };
 
 /// One network, one loss, one optimizer: the loop of a lesson is `for (k...) step.run(parameters,
@@ -74,8 +113,8 @@ class TrainingStep {
   TrainingStep(const Network& net, const Loss& loss, const Optimizer& optimizer,
                const TrainingOptions& options = {});
 
-  /// One step on a batch: the loss before it. Throws Error when the parameters or the batch are not those of
-  /// the network.
+  /// One step on a batch: the loss before it. Statistics are replaced. Throws Error when the parameters or
+  /// the batch are not those of the network.
   float run(Parameters& parameters, std::span<const float> features, const Target& target);
   /// The same for anything with `features` and `labels`, such as datasets::Batch.
   template <class Batch>

@@ -100,6 +100,28 @@ inline double elementwise(const std::string& op, double a, double da, double b, 
   autodiff::fail("no rule for the rounding error of op '", op, "': add one to tests/error_bound.h");
 }
 
+// Formed in double, rounded in every chunk and at the end. With e the error of an element and m that of the
+// mean:
+//   m <= mean of e + rounding,   error of the variance <= mean of (2 |x - mean| + e + m) (e + m) + rounding
+inline std::vector<double> moments_error(const Bounded& x, const std::vector<double>& moments) {
+  const std::size_t channels = moments.size() / 2, rows = x.value.size() / channels;
+  std::vector<double> out(moments.size());
+  for (std::size_t c = 0; c < channels; ++c) {
+    double e = 0, greatest = 0, variance = 0;
+    for (std::size_t i = c; i < x.value.size(); i += channels) {
+      e += x.error[i] / static_cast<double>(rows);
+      greatest = std::max(greatest, std::abs(x.value[i]) + x.error[i]);
+    }
+    out[c] = e + 3 * unit * greatest + tiny;
+    for (std::size_t i = c; i < x.value.size(); i += channels) {
+      const double both = x.error[i] + out[c];
+      variance += (2 * std::abs(x.value[i] - moments[c]) + both) * both / static_cast<double>(rows);
+    }
+    out[channels + c] = variance + 3 * unit * (moments[channels + c] + variance) + tiny;
+  }
+  return out;
+}
+
 inline std::vector<double> rows_error(const std::string& op, const Node& node, const Bounded& x,
                                       const std::vector<std::int32_t>* labels, const Bounded* dloss,
                                       const std::vector<double>& y) {
@@ -184,7 +206,28 @@ inline std::vector<Bounded> interpret_bounded(const Graph& graph, std::span<cons
         own.error[i] = most[i] - least[i] + terms * (unit * 1.001 * most[i] + tiny);
       }
     };
-    if (op == "matmul") {  // each product is rounded, and so is each sum; sums of chunks once more
+    if (op.starts_with("conv2d")) {  // every product and every sum of at most so many
+      const bool filters = op == "conv2d_filter_grad";
+      const auto& w = filters ? node.shape : node.inputs[1].shape();
+      const auto& y = filters ? node.inputs[1].shape() : node.shape;
+      multilinear(
+          static_cast<double>(filters ? y.size() / std::max<std::size_t>(1, static_cast<std::size_t>(y[3]))
+                                      : w.size() / std::max<std::size_t>(1, static_cast<std::size_t>(w[3]))) +
+          2);
+    } else if (op.starts_with("max_pool")) {  // which element is exact, or unknown; few of them are added
+      const bool exact = std::all_of(error[0].begin(), error[0].end(), [](double e) { return e == 0; });
+      const auto carried = apply(node, {known.at(node.inputs[0].id).value, reach[1]}, integers);
+      for (std::size_t i = 0; i < own.error.size(); ++i) {
+        const double below = op == "max_pool" ? 0 : 25 * unit * carried[i];
+        own.error[i] = exact ? below : std::numeric_limits<double>::infinity();
+      }
+      const auto passed = apply(node, {known.at(node.inputs[0].id).value, error[1]}, integers);
+      for (std::size_t i = 0; i < own.error.size(); ++i) own.error[i] += passed[i];
+    } else if (op.starts_with("avg_pool")) {  // windows of at most 16 elements
+      multilinear(18);
+    } else if (op == "moments") {
+      own.error = moments_error(known.at(node.inputs[0].id), own.value);
+    } else if (op == "matmul") {  // each product is rounded, and so is each sum; sums of chunks once more
       const auto& a = node.inputs[0].shape();
       multilinear(
           static_cast<double>(a.size() / std::max<std::size_t>(1, static_cast<std::size_t>(node.shape[0]))) +
@@ -202,7 +245,7 @@ inline std::vector<Bounded> interpret_bounded(const Graph& graph, std::span<cons
       }
     } else if (op == "reshape" || op == "stop_gradient" || op == "transpose" || op == "broadcast" ||
                op == "slice" || op == "pad" || op == "concat" || op == "gather" || op == "scatter" ||
-               op == "ballast" || op == "max") {
+               op == "turn_filters" || op == "ballast" || op == "max") {
       own.error =
           apply(node, error, integers);  // elements move; the error of a maximum is at most the greatest
       for (double& e : own.error) e = std::max(e, 0.0);  // of no elements it is -infinity

@@ -459,6 +459,10 @@ inline void class_cases(std::vector<OpCase>& out) {
   }
 }
 
+inline void conv2d_cases(std::vector<OpCase>& out);  // op_cases_conv.h
+inline void pool_cases(std::vector<OpCase>& out);
+inline void moments_cases(std::vector<OpCase>& out);
+
 }  // namespace detail
 
 /// All cases.
@@ -471,9 +475,14 @@ inline const std::vector<OpCase>& op_cases() {
     detail::reduce_cases(out);
     detail::movement_cases(out);
     detail::class_cases(out);
+    detail::conv2d_cases(out);
+    detail::pool_cases(out);
+    detail::moments_cases(out);
     return out;
   }();
   return cases;
 }
 
 }  // namespace tests
+
+#include "tests/op_cases_conv.h"  // IWYU pragma: export

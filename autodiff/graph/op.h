@@ -58,6 +58,11 @@ struct Operands {
   std::int32_t* out_labels() const { return static_cast<std::int32_t*>(output); }
 };
 
+/// How the partial results of chunks become the whole: weights[k] is the share of the samples that partial k
+/// was formed from.
+using Combine =
+    std::function<void(std::span<const double> weights, const float* const* partials, float* output)>;
+
 class Op {
  public:
   virtual ~Op() = default;
@@ -76,6 +81,11 @@ class Op {
   virtual double flops(std::span<const Shape> inputs, const Shape& output) const {
     (void)inputs;
     return static_cast<double>(output.size());
+  }
+  /// Of reductions. Empty: partial results are added.
+  virtual Combine combine(const Shape& output) const {
+    (void)output;
+    return {};
   }
   /// True where the output has the elements of input 0, in the same order: nothing is computed, memory is
   /// shared.

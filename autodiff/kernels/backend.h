@@ -6,11 +6,14 @@
 #include <string_view>
 #include <vector>
 
+#include "autodiff/kernels/conv2d.h"
 #include "autodiff/kernels/copy.h"
 #include "autodiff/kernels/cross_entropy.h"
 #include "autodiff/kernels/elementwise.h"
 #include "autodiff/kernels/index.h"
 #include "autodiff/kernels/matmul.h"
+#include "autodiff/kernels/moments.h"
+#include "autodiff/kernels/pool.h"
 #include "autodiff/kernels/reduce.h"
 #include "autodiff/kernels/softmax.h"
 
@@ -40,6 +43,13 @@ struct Backend {
   Entry<IndexDims, const float*, const Label*, float*> gather{};
   Entry<IndexDims, const float*, const Label*, float*> scatter{};
   Entry<CopyDims, const float*, float*> copy{};
+  Entry<Conv2dDims, const float*, const float*, float*> conv2d{};
+  Entry<Conv2dDims, const float*, const float*, float*> conv2d_filter_grad{};
+  Entry<PoolDims, const float*, const float*, float*> max_pool{};
+  Entry<PoolDims, const float*, const float*, float*> max_pool_grad{};
+  Entry<PoolDims, const float*, float*> avg_pool{};
+  Entry<PoolDims, const float*, float*> avg_pool_grad{};
+  Entry<MomentsDims, const float*, float*> moments{};
 };
 
 /// Backends in the order in which they are asked.

@@ -1,4 +1,6 @@
 // Compiling, last: the kernel calls.
+#include <algorithm>
+
 #include "autodiff/program/compiler.h"
 
 namespace autodiff::detail {
@@ -38,8 +40,13 @@ void Compiler::make_steps(Stage& stage, const std::vector<int>& nodes) {
                              .offset = partial_offset_[static_cast<std::size_t>(id)],
                              .stride = bytes,
                              .per_chunk = true};
-      stage.combinations.push_back(
-          {.node = id, .partials = partials, .output = step.output, .size = n.shape.size()});
+      Combination whole{.node = id, .partials = partials, .output = step.output, .size = n.shape.size()};
+      whole.combine = n.op->combine(n.shape);
+      for (int chunk = 0; chunk < stage.chunks; ++chunk) {
+        const int samples = std::min(stage.chunk, stage.samples - chunk * stage.chunk);
+        whole.weights.push_back(static_cast<double>(samples) / stage.samples);
+      }
+      stage.combinations.push_back(std::move(whole));
       step.output = partials;
     }
     step.row = {.op = n.op->name(),

@@ -38,11 +38,17 @@ struct Step {
   Row row = {};
 };
 
-/// output[i] = sum over chunks of partial[chunk][i], in the order of the chunks, formed in double.
+/// Partial results of reductions take memory: so many chunks has a stage with one at the most.
+inline constexpr int most_partials = 16;
+
+/// output[i] = sum over chunks of partial[chunk][i], in the order of the chunks, formed in double; or what the
+/// op says (Op::combine).
 struct Combination {
   int node = 0;
   Operand partials = {}, output = {};
   std::size_t size = 0;
+  Combine combine = {};
+  std::vector<double> weights = {};  ///< the share of the samples of each chunk
 };
 
 /// A chunked stage is one parallel loop over `chunks` chunks of `chunk` samples: within a chunk all steps run

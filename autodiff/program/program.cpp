@@ -116,6 +116,14 @@ void Program::combine(const Stage& stage) const {
   for (const Combination& c : stage.combinations) {
     const std::byte* partials = address(c.partials, 0, 0);
     float* out = reinterpret_cast<float*>(address(c.output, 0, 0));
+    if (c.combine) {
+      std::array<const float*, most_partials> parts;
+      for (std::size_t k = 0; k < c.weights.size(); ++k) {
+        parts[k] = reinterpret_cast<const float*>(partials + k * c.partials.stride);
+      }
+      c.combine(c.weights, parts.data(), out);
+      continue;
+    }
     const auto blocks = static_cast<int>((c.size + block - 1) / block);
     const auto add_block = [&](int b) {
       const std::size_t begin = static_cast<std::size_t>(b) * block, end = std::min(c.size, begin + block);

@@ -54,7 +54,7 @@ int Compiler::chunks_for(const std::vector<int>& nodes) {
     flops += n.op->flops(input_shapes(id), n.shape);
     if (info(id).role == BatchRole::reduce) {
       shared_bytes += 4.0 * static_cast<double>(n.shape.size());
-      most = 16;  // partial results take memory
+      most = most_partials;
     }
     for (const Value& in : n.inputs) {
       if (!in.batched()) shared_bytes += 4.0 * static_cast<double>(in.shape().size());

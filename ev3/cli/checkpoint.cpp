@@ -30,17 +30,11 @@ std::uint64_t from_hex(const std::string& digits) {
   return out;
 }
 
-// Just after a growth the states are still those of the smaller network; explore makes new ones.
-std::span<const nn::OptimizerState> stored_states(const EvolutionState& s) {
-  if (s.model.just_expanded) return {};
-  return s.optimizers;
-}
-
 Json state_json(const EvolutionState& s) {
   Json history = Json::array(), optimizers = Json::array();
   for (const HistoryEntry& entry : s.model.history.entries())
     history.push_back({entry.round, entry.significant});
-  for (const nn::OptimizerState& o : stored_states(s)) {
+  for (const nn::OptimizerState& o : s.optimizers) {
     optimizers.push_back({{"step", o.step}, {"moments", o.moments.size()}});
   }
   return {{"round", s.round},
@@ -95,7 +89,7 @@ std::string to_bytes(const Checkpoint& checkpoint) {
   nn::SafetensorsWriter writer;
   nn::add_parameters(writer, "params/", s.model.params);
   nn::add_parameters(writer, "stable/", s.model.stable);
-  const std::span<const nn::OptimizerState> optimizers = stored_states(s);
+  const std::vector<nn::OptimizerState>& optimizers = s.optimizers;
   for (std::size_t c = 0; c < optimizers.size(); ++c) {
     for (std::size_t m = 0; m < optimizers[c].moments.size(); ++m) {
       const auto& values = optimizers[c].moments[m];

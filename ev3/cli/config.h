@@ -39,10 +39,17 @@ struct PoolsConfig {
   bool stratified = true;
 };
 
-/// [model]: inputs and classes are those of the data.
+enum class Family { mlp, cnn, resnet_cifar, resnet_imagenet };
+
+/// [model]: inputs and classes are those of the data. Which fields matter depends on the family.
 struct ModelConfig {
-  std::string family = "mlp";
-  std::vector<int> hidden = {32};
+  Family family = Family::mlp;
+  std::vector<int> hidden = {32};                       ///< of an mlp
+  std::vector<std::vector<int>> stages = {{32}, {64}};  ///< of a cnn: the filters of its convolutions
+  std::vector<int> dense = {256};                       ///< of a cnn: its hidden layers, the key `hidden`
+  int filters = 16;                                     ///< of a resnet
+  std::vector<int> blocks = {3, 3, 3};                  ///< of a resnet
+  bool bottleneck = false;                              ///< of a resnet in ImageNet form
 };
 
 struct Experiment {

@@ -48,6 +48,25 @@ Source load(const DataConfig& d) {
   return {datasets::load("digits"), {}};
 }
 
+nn::Network network(const ModelConfig& m, const autodiff::Shape& sample, int classes) {
+  switch (m.family) {
+    case Family::mlp:
+      break;
+    case Family::cnn:
+      return nn::Cnn{.inputs = sample, .stages = m.stages, .hidden = m.dense, .classes = classes};
+    case Family::resnet_cifar:
+    case Family::resnet_imagenet:
+      return nn::ResNet{
+          .inputs = sample,
+          .filters = m.filters,
+          .blocks = m.blocks,
+          .classes = classes,
+          .form = m.family == Family::resnet_cifar ? nn::ResNet::Form::cifar : nn::ResNet::Form::imagenet,
+          .bottleneck = m.bottleneck};
+  }
+  return nn::Mlp{.inputs = sample, .hidden = m.hidden, .classes = classes};
+}
+
 }  // namespace
 
 ExperimentData load_data(const Experiment& experiment) {
@@ -99,7 +118,7 @@ ExperimentData load_data(const Experiment& experiment) {
 }
 
 Settings settings(const Experiment& e, const ExperimentData& data) {
-  const nn::Mlp net{.inputs = data.sample, .hidden = e.model.hidden, .classes = data.classes};
+  const nn::Network net = network(e.model, data.sample, data.classes);
   nn::layout(net);
   return {.model = net,
           .losses = e.losses,

@@ -1,5 +1,6 @@
 #include "ev3/cli/config_check.h"
 
+#include "ev3/cli/config_fields.h"
 #include "ev3/cli/config_toml.h"
 
 namespace ev3::cli {
@@ -55,6 +56,24 @@ void check_pools(const Experiment& e, const At& at) {
   }
 }
 
+// A family of networks has its own ways to grow.
+void check_growth(const Growth& growth, Family family, const At& at) {
+  const bool resnet = family == Family::resnet_cifar || family == Family::resnet_imagenet;
+  const bool stages =
+      std::holds_alternative<DeepenStage>(growth) || std::holds_alternative<DeepenAll>(growth);
+  const char* name = Names<Family>::list.at(static_cast<std::size_t>(family));
+  if (stages && !resnet)
+    at("adapt.growth", "want widen, deepen or expand for the family ", name, ", got ", describe(growth));
+  if (resnet && std::holds_alternative<Deepen>(growth)) {
+    at("adapt.growth", "want widen, expand, deepen_stage or deepen_all for the family ", name,
+       ", got deepen");
+  }
+  const auto* widen = std::get_if<Widen>(&growth);
+  if (widen && widen->new_units == NewUnits::scale_zero && !resnet) {
+    at("adapt.growth", "new_units = \"scale_zero\" wants a network with batch norm, got the family ", name);
+  }
+}
+
 void check_adapt(const Experiment& e, const At& at) {
   const AdaptOptions& a = e.adapt;
   if (a.growth && !a.rounds_before_growth) {
@@ -70,9 +89,10 @@ void check_adapt(const Experiment& e, const At& at) {
        ": the network would never grow; want at least ", std::max(1, *a.rounds_before_growth),
        ", or -1 for all");
   }
-  if (a.growth && e.model.hidden.empty()) {
+  if (a.growth && e.model.family == Family::mlp && e.model.hidden.empty()) {
     at("adapt.growth", "model.hidden = [] has no hidden layer that could grow");
   }
+  if (a.growth) check_growth(*a.growth, e.model.family, at);
 }
 
 }  // namespace
@@ -81,7 +101,6 @@ void check(const Experiment& e, const toml::table& root) {
   const At at(root);
   check_data(e, at);
   check_pools(e, at);
-  if (e.model.family != "mlp") at("model.family", "want \"mlp\", got ", toml_string(e.model.family));
   if (e.losses.empty()) at("loss", "want at least one loss, got none");
   if (e.optimizers.empty()) at("optimizer", "want at least one optimizer, got none");
   for (const nn::Loss& loss : e.losses) {

@@ -29,6 +29,10 @@ constexpr Range required(Range range = {}) {
 template <class T>
 struct Names;
 template <>
+struct Names<Family> {
+  static constexpr std::array list{"mlp", "cnn", "resnet_cifar", "resnet_imagenet"};
+};
+template <>
 struct Names<Profile> {
   static constexpr std::array list{"standard", "reference"};
 };
@@ -62,7 +66,23 @@ struct Names<nn::Schedule::Form> {
 };
 template <>
 struct Names<Growth> {
-  static constexpr std::array list{"widen", "deepen", "expand"};
+  static constexpr std::array list{"widen", "deepen", "expand", "deepen_stage", "deepen_all"};
+};
+template <>
+struct Names<NewUnits> {
+  static constexpr std::array list{"outgoing_zero", "scale_zero"};
+};
+template <>
+struct Names<OptimizersAfterGrowth> {
+  static constexpr std::array list{"restart", "carry"};
+};
+template <>
+struct Names<nn::Divergence> {
+  static constexpr std::array list{"reverse", "forward"};
+};
+template <>
+struct Names<nn::TemperatureScale> {
+  static constexpr std::array list{"tau", "tau_squared", "none"};
 };
 
 template <class Visit>
@@ -105,7 +125,20 @@ void fields(Visit& visit, PoolsConfig& p) {
 template <class Visit>
 void fields(Visit& visit, ModelConfig& m) {
   visit("family", m.family);
-  visit("hidden", m.hidden, at_least(1));
+  visit.among_keys_of("family", m.family);
+  switch (m.family) {
+    case Family::mlp:
+      return visit("hidden", m.hidden, at_least(1));
+    case Family::cnn:
+      visit("stages", m.stages, at_least(1));
+      return visit("hidden", m.dense, at_least(1));
+    case Family::resnet_imagenet:
+      visit("bottleneck", m.bottleneck);
+      [[fallthrough]];
+    case Family::resnet_cifar:
+      visit("filters", m.filters, at_least(1));
+      visit("blocks", m.blocks, at_least(1));
+  }
 }
 
 template <class Visit>
@@ -115,6 +148,10 @@ void fields(Visit& visit, nn::CrossEntropy& loss) {
 template <class Visit>
 void fields(Visit& visit, nn::Distillation& loss) {
   visit("temperature", loss.temperature, above_zero);
+  visit("divergence", loss.divergence);
+  visit("scale", loss.scale);
+  visit("hard_weight", loss.hard_weight, share);
+  visit("teacher", loss.teacher, at_least(0));
 }
 
 template <class Visit>
@@ -177,6 +214,15 @@ void fields(Visit& visit, nn::RmsProp& o) {
 template <class Visit>
 void fields(Visit& visit, Widen& g) {
   visit("factor", g.factor, at_least(1));
+  visit("new_units", g.new_units);
+}
+template <class Visit>
+void fields(Visit& visit, DeepenStage& g) {
+  visit("stage", g.stage, at_least(1));
+}
+template <class Visit>
+void fields(Visit& visit, DeepenAll& g) {
+  visit("morphism", g.morphism);
 }
 template <class Visit>
 void fields(Visit& visit, Deepen& g) {
@@ -193,6 +239,7 @@ void fields(Visit& visit, ExploreOptions& e) {
   visit("trajectory_factor", e.trajectory_factor, above_zero);
   visit("weight_decay_from", e.weight_decay_from);
   visit("clip_norm", e.clip_norm, above_zero);
+  visit("optimizers_after_growth", e.optimizers_after_growth);
 }
 template <class Visit>
 void fields(Visit& visit, AssessOptions& a) {

@@ -99,13 +99,24 @@ Experiment parse_experiment(std::string_view content, const std::string& where,
   if (const toml::node* profile = root.get("profile")) {
     read({*profile, "profile"}, experiment.profile, any);
     if (experiment.profile == Profile::reference) {
-      const Settings defaults = reference_profile({});
+      Settings like;  // a network with batch norm has other defaults
+      if (const auto family = root.at_path("model.family").value<std::string>();
+          family && family->starts_with("resnet")) {
+        like.model = nn::ResNet{};
+      }
+      const Settings defaults = reference_profile(like);
       experiment.explore = defaults.explore;
       experiment.adapt = defaults.adapt;
       experiment.consume_check_batches = defaults.consume_check_batches;
     }
   }
   read({root, ""}, experiment, any);
+  if (experiment.profile == Profile::reference && experiment.adapt.growth) {
+    auto* widen = std::get_if<Widen>(&*experiment.adapt.growth);
+    const bool norms =
+        experiment.model.family == Family::resnet_cifar || experiment.model.family == Family::resnet_imagenet;
+    if (widen && norms && !widen->new_units) widen->new_units = NewUnits::scale_zero;
+  }
   check(experiment, root);
   for (std::string* path : {&experiment.data.path, &experiment.data.test_path}) {
     if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "autodiff/tensor/error.h"
+#include "ev3/growth_json.h"
 #include "nn/model_file.h"
 
 namespace ev3::cli {
@@ -68,10 +69,7 @@ T named(const char* const (&names)[N], const Json& json) {
 
 Json growth(const StepRecord& r) {
   if (!r.growth) return nullptr;
-  return {{"kind", r.growth->kind},
-          {"factor", r.growth->factor},
-          {"layer", r.growth->layer},
-          {"network", Json::parse(nn::to_json(r.growth->larger))}};
+  return ev3::to_json(*r.growth, "network");
 }
 
 StepRecord record_from(const Json& json, const std::string& where) {
@@ -99,8 +97,8 @@ StepRecord record_from(const Json& json, const std::string& where) {
              .significant = adapt.at("significant"),
              .expanded = adapt.at("expanded")};
   if (const Json& g = json.at("growth"); !g.is_null()) {
-    r.growth = {g.at("kind"), g.at("factor"), g.at("layer"),
-                nn::network_from_json(g.at("network").dump(), where)};
+    JsonObject object(g, where + ": growth");
+    r.growth = growth_plan_from(object, "network");
     r.grown_to = nn::describe(r.growth->larger);
   }
   const bool whole = r.assess.selected >= 0 && r.assess.candidates.size() == r.candidates.size() &&

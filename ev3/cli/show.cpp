@@ -116,7 +116,7 @@ void print(const Arguments& arguments) {
   std::cout << layers(subject) << optimizers(subject);
   for (std::size_t i = 0; i < subject.losses.size(); ++i) {
     const nn::Loss& loss = subject.losses[i];
-    nn::LossGradient gradient(subject.network, loss, subject.batch, options);
+    nn::LossGradient gradient(subject.network, loss, subject.batch, {.compile = options});
     const autodiff::Program& program = gradient.program();
     std::cout << text("\ntraining step ", nn::describe(loss), ", batch ", subject.batch, ": workspace ",
                       bytes_text(program.workspace_bytes()), ", ");

@@ -15,7 +15,14 @@ const Backend* portable_backend() {
                            .argmax = {argmax_reference<float>},
                            .gather = {gather_reference<float>},
                            .scatter = {scatter_reference<float>},
-                           .copy = {portable::copy}};
+                           .copy = {portable::copy},
+                           .conv2d = {portable::conv2d},
+                           .conv2d_filter_grad = {portable::conv2d_filter_grad},
+                           .max_pool = {max_pool_reference<float>},
+                           .max_pool_grad = {max_pool_grad_reference<float>},
+                           .avg_pool = {avg_pool_reference<float>},
+                           .avg_pool_grad = {avg_pool_grad_reference<float>},
+                           .moments = {portable::moments}};
   return &row;
 }
 

@@ -12,5 +12,8 @@ void unary(const UnaryDims& d, const float* x, float* y);
 void binary(const BinaryDims& d, const float* a, const float* b, float* y);
 void reduce(const ReduceDims& d, const float* x, float* y);
 void copy(const CopyDims& d, const float* x, float* y);
+void conv2d(const Conv2dDims& d, const float* x, const float* w, float* y);
+void conv2d_filter_grad(const Conv2dDims& d, const float* x, const float* dy, float* dw);
+void moments(const MomentsDims& d, const float* x, float* m);
 
 }  // namespace autodiff::kernels::portable

@@ -1,0 +1,155 @@
+// Networks as JSON: in model files, checkpoints, records and replay bundles.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "autodiff/tensor/text.h"
+#include "nn/model_file.h"
+
+namespace nn {
+namespace {
+
+using autodiff::fail;
+using Json = nlohmann::ordered_json;
+
+// One network's object: keys are asked for by name, what is left over is an error.
+class Reader {
+ public:
+  Reader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
+    if (!has("family") || !json["family"].is_string()) fail(where_, ": the network has no 'family'");
+    family_ = json["family"].get<std::string>();
+  }
+  const std::string& family() const { return family_; }
+  bool has(const std::string& key) {
+    known_.push_back(key);
+    return json_.contains(key);
+  }
+  int size(const std::string& key) { return one(at(key), key); }
+  std::vector<int> sizes(const std::string& key) { return list(at(key), key); }
+  std::vector<std::vector<int>> lists_of_sizes(const std::string& key) {
+    const Json& value = at(key);
+    std::vector<std::vector<int>> out;
+    if (!value.is_array()) wrong(key, "a list of lists of sizes", value);
+    for (const Json& part : value) out.push_back(list(part, key));
+    return out;
+  }
+  autodiff::Shape shape(const std::string& key) {
+    const std::vector<int> axes = sizes(key);
+    if (axes.empty() || axes.size() > 4) wrong(key, "1 to 4 axes", json_[key]);
+    return autodiff::Shape(axes);
+  }
+  bool flag_or(const std::string& key, bool absent) {
+    if (!has(key)) return absent;
+    if (!json_[key].is_boolean()) wrong(key, "true or false", json_[key]);
+    return json_[key].get<bool>();
+  }
+  void finish() const {
+    for (const auto& [key, value] : json_.items()) {
+      if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;
+      fail(where_, ": a network of the family ", family_, " has no '", key, "'; did you mean '",
+           autodiff::nearest(key, known_), "'?");
+    }
+  }
+
+ private:
+  const Json& at(const std::string& key) {
+    if (!has(key)) fail(where_, ": the network has no '", key, "'");
+    return json_[key];
+  }
+  int one(const Json& value, const std::string& key) const {
+    if (!value.is_number_integer() || value < 1 || value > 1000000000)
+      wrong(key, "sizes from 1 to 10^9", json_[key]);
+    return value.get<int>();
+  }
+  std::vector<int> list(const Json& value, const std::string& key) const {
+    if (!value.is_array()) wrong(key, "a list of sizes from 1 to 10^9", json_[key]);
+    std::vector<int> out;
+    for (const Json& x : value) out.push_back(one(x, key));
+    return out;
+  }
+  [[noreturn]] void wrong(const std::string& key, const char* wanted, const Json& got) const {
+    fail(where_, ": want '", key, "' to be ", wanted, ", got ", got.dump());
+  }
+
+  const Json& json_;
+  std::string where_, family_;
+  std::vector<std::string> known_;
+};
+
+Json list_of(const autodiff::Shape& shape) { return std::vector<int>(shape.begin(), shape.end()); }
+
+Json json_of(const Mlp& net) {
+  return {
+      {"family", "mlp"}, {"inputs", list_of(net.inputs)}, {"hidden", net.hidden}, {"classes", net.classes}};
+}
+
+Json json_of(const Cnn& net) {
+  return {{"family", "cnn"},
+          {"inputs", list_of(net.inputs)},
+          {"stages", net.stages},
+          {"hidden", net.hidden},
+          {"classes", net.classes}};
+}
+
+Json json_of(const ResNet& net) {
+  const bool cifar = net.form == ResNet::Form::cifar;
+  Json json{{"family", cifar ? "resnet_cifar" : "resnet_imagenet"},
+            {"inputs", list_of(net.inputs)},
+            {"filters", net.filters},
+            {"blocks", net.blocks},
+            {"classes", net.classes}};
+  if (net.bottleneck || !cifar) json["bottleneck"] = net.bottleneck;
+  return json;
+}
+
+Network mlp_from(Reader& r) {
+  return Mlp{.inputs = r.shape("inputs"), .hidden = r.sizes("hidden"), .classes = r.size("classes")};
+}
+
+Network cnn_from(Reader& r) {
+  Cnn net{.inputs = r.shape("inputs"), .classes = r.size("classes")};
+  if (r.has("stages")) net.stages = r.lists_of_sizes("stages");
+  if (r.has("hidden")) net.hidden = r.sizes("hidden");
+  return net;
+}
+
+Network resnet_from(Reader& r, ResNet::Form form) {
+  return ResNet{.inputs = r.shape("inputs"),
+                .filters = r.size("filters"),
+                .blocks = r.sizes("blocks"),
+                .classes = r.size("classes"),
+                .form = form,
+                .bottleneck = r.flag_or("bottleneck", false)};
+}
+
+Network from(Reader& r, const std::string& where) {
+  if (r.family() == "mlp") return mlp_from(r);
+  if (r.family() == "cnn") return cnn_from(r);
+  if (r.family() == "resnet_cifar") return resnet_from(r, ResNet::Form::cifar);
+  if (r.family() == "resnet_imagenet") return resnet_from(r, ResNet::Form::imagenet);
+  fail(where, ": want a network of the family mlp, cnn, resnet_cifar or resnet_imagenet, got ",
+       autodiff::in_quotes(r.family()));
+}
+
+}  // namespace
+
+std::string to_json(const Network& net) {
+  return std::visit([](const auto& n) { return json_of(n); }, net).dump();
+}
+
+Network network_from_json(std::string_view text, std::string_view where) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) {
+    fail(where, ": want a JSON object that describes a network, got ", autodiff::in_quotes(text));
+  }
+  Reader reader(json, std::string(where));
+  const Network net = from(reader, std::string(where));
+  reader.finish();
+  try {
+    layout(net);
+  } catch (const autodiff::Error& error) {
+    fail(where, ": ", error.what());
+  }
+  return net;
+}
+
+}  // namespace nn
