@@ -155,7 +155,7 @@ void check_mlp() {
     const nn::Parameters params = nn::initialize(mlp, {1});
     std::vector<float> got(params.size()), want(params.size());
     const auto gradient = [&](std::vector<float>& out, const autodiff::CompileOptions& options) {
-      nn::LossGradient gradient_of(mlp, nn::CrossEntropy{}, mlp_batch, options);
+      nn::LossGradient gradient_of(mlp, nn::CrossEntropy{}, mlp_batch, {.compile = options});
       gradient_of(params.values(), mlp_batches().features(0), mlp_batches().labels(0), out);
     };
     gradient(got, {});

@@ -11,7 +11,7 @@ namespace {
 using autodiff::fail;
 using Json = nlohmann::ordered_json;
 
-// One network's object: keys are asked for by name, what is left over is an error.
+// One network's object.
 class Reader {
  public:
   Reader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
@@ -19,10 +19,7 @@ class Reader {
     family_ = json["family"].get<std::string>();
   }
   const std::string& family() const { return family_; }
-  bool has(const std::string& key) {
-    known_.push_back(key);
-    return json_.contains(key);
-  }
+  bool has(const std::string& key) const { return json_.contains(key); }
   int size(const std::string& key) { return one(at(key), key); }
   std::vector<int> sizes(const std::string& key) { return list(at(key), key); }
   std::vector<std::vector<int>> lists_of_sizes(const std::string& key) {
@@ -42,11 +39,13 @@ class Reader {
     if (!json_[key].is_boolean()) wrong(key, "true or false", json_[key]);
     return json_[key].get<bool>();
   }
-  void finish() const {
+  /// Refuses other keys than these; to be called first, as a misspelled key is the better message than a missing one.
+  void expect(std::vector<std::string> keys) {
+    keys.push_back("family");
     for (const auto& [key, value] : json_.items()) {
-      if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;
+      if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
       fail(where_, ": a network of the family ", family_, " has no '", key, "'; did you mean '",
-           autodiff::nearest(key, known_), "'?");
+           autodiff::nearest(key, keys), "'?");
     }
   }
 
@@ -72,7 +71,6 @@ class Reader {
 
   const Json& json_;
   std::string where_, family_;
-  std::vector<std::string> known_;
 };
 
 Json list_of(const autodiff::Shape& shape) { return std::vector<int>(shape.begin(), shape.end()); }
@@ -102,10 +100,12 @@ Json json_of(const ResNet& net) {
 }
 
 Network mlp_from(Reader& r) {
+  r.expect({"inputs", "hidden", "classes"});
   return Mlp{.inputs = r.shape("inputs"), .hidden = r.sizes("hidden"), .classes = r.size("classes")};
 }
 
 Network cnn_from(Reader& r) {
+  r.expect({"inputs", "stages", "hidden", "classes"});
   Cnn net{.inputs = r.shape("inputs"), .classes = r.size("classes")};
   if (r.has("stages")) net.stages = r.lists_of_sizes("stages");
   if (r.has("hidden")) net.hidden = r.sizes("hidden");
@@ -113,6 +113,7 @@ Network cnn_from(Reader& r) {
 }
 
 Network resnet_from(Reader& r, ResNet::Form form) {
+  r.expect({"inputs", "filters", "blocks", "classes", "bottleneck"});
   return ResNet{.inputs = r.shape("inputs"),
                 .filters = r.size("filters"),
                 .blocks = r.sizes("blocks"),
@@ -143,7 +144,6 @@ Network network_from_json(std::string_view text, std::string_view where) {
   }
   Reader reader(json, std::string(where));
   const Network net = from(reader, std::string(where));
-  reader.finish();
   try {
     layout(net);
   } catch (const autodiff::Error& error) {

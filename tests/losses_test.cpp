@@ -35,10 +35,12 @@ std::vector<double> per_sample(const nn::Loss& loss) {
   autodiff::Tensor out;
   if (nn::wants_logits(loss)) {
     const autodiff::Value target = g.input({samples, classes}, "teacher");
-    out = autodiff::evaluate(nn::per_sample(loss, x, target), {{x, student}, {target, teacher}});
+    const autodiff::Value truth = g.labels(samples);
+    out = autodiff::evaluate(nn::per_sample(loss, x, {.labels = truth, .logits = target}),
+                             {{x, student}, {target, teacher}}, {{truth, labels}});
   } else {
     const autodiff::Value target = g.labels(samples);
-    out = autodiff::evaluate(nn::per_sample(loss, x, target), {{x, student}}, {{target, labels}});
+    out = autodiff::evaluate(nn::per_sample(loss, x, {.labels = target}), {{x, student}}, {{target, labels}});
   }
   return {out.begin(), out.end()};
 }
@@ -88,11 +90,31 @@ TEST_CASE("distillation: tau times KL(student || teacher), in that direction") {
   }
 }
 
+TEST_CASE("distillation: forward, Hinton's scale, and a share of hard labels") {
+  const double t = 0.5;
+  std::vector<double> expected;
+  for (int i = 0; i < samples; ++i) {
+    const auto p = log_softmax(student, i, t), q = log_softmax(teacher, i, t), hard = log_softmax(student, i, 1);
+    double kl = 0;
+    for (std::size_t c = 0; c < classes; ++c) kl += std::exp(q[c]) * (q[c] - p[c]);
+    const auto label = static_cast<std::size_t>(labels[static_cast<std::size_t>(i)]);
+    expected.push_back(0.75 * 4 * kl - 0.25 * hard[label]);
+  }
+  const nn::Distillation loss{.temperature = 2,
+                              .divergence = nn::Divergence::forward,
+                              .scale = nn::TemperatureScale::tau_squared,
+                              .hard_weight = 0.25f};
+  CHECK(nn::wants_labels(loss));
+  CHECK(nn::wants_logits(loss));
+  check_close(per_sample(loss), expected);
+  CHECK(nn::describe(nn::Loss(loss)) == "distill tau 2 forward x tau^2 hard 0.25");
+}
+
 TEST_CASE("the mean loss is the mean over the batch") {
   autodiff::Graph g;
   const autodiff::Value x = g.input({samples, classes}, "x"), target = g.labels(samples);
   const float mean =
-      autodiff::evaluate(nn::mean_loss(nn::CrossEntropy{}, x, target), {{x, student}}, {{target, labels}})
+      autodiff::evaluate(nn::mean_loss(nn::CrossEntropy{}, x, {.labels = target}), {{x, student}}, {{target, labels}})
           .item();
   double sum = 0;
   for (const double one : per_sample(nn::CrossEntropy{})) sum += one;
@@ -102,7 +124,7 @@ TEST_CASE("the mean loss is the mean over the batch") {
 TEST_CASE("no gradient flows into the teacher") {
   autodiff::Graph g;
   const autodiff::Value x = g.input({samples, classes}, "x"), target = g.input({samples, classes}, "teacher");
-  const autodiff::Value loss = nn::mean_loss(nn::Distillation{.temperature = 2}, x, target);
+  const autodiff::Value loss = nn::mean_loss(nn::Distillation{.temperature = 2}, x, {.logits = target});
   const auto gradients = autodiff::gradient(loss, std::vector<autodiff::Value>{x, target});
   const autodiff::Tensor dx = autodiff::evaluate(gradients[0], {{x, student}, {target, teacher}});
   const autodiff::Tensor dt = autodiff::evaluate(gradients[1], {{x, student}, {target, teacher}});
@@ -120,4 +142,6 @@ TEST_CASE("descriptions, and what is refused") {
   CHECK_THAT(refusal(nn::CrossEntropy{.multipliers = {1, -0.5f}}), ContainsSubstring("got -0.5"));
   CHECK_THAT(refusal(nn::CrossEntropy{.multipliers = {infinity}}), ContainsSubstring("got inf"));
   CHECK_THAT(refusal(nn::Distillation{.temperature = 0}), ContainsSubstring("positive temperature, got 0"));
+  CHECK_THAT(refusal(nn::Distillation{.hard_weight = 1.5f}), ContainsSubstring("hard_weight from 0 to 1, got 1.5"));
+  CHECK_THAT(refusal(nn::Distillation{.teacher = -1}), ContainsSubstring("teacher from 0 on, got -1"));
 }

@@ -132,7 +132,7 @@ const std::vector<Case>& cases() {
       config("not a number", "[assess]\nalpha = nan", "assess.alpha: want a number of at least 0, got nan"),
       config("unknown kind", "[[optimizer]]\nkind = \"sdg\"",
              "want one of \"sgd\", \"adam\", \"adamw\", \"rmsprop\""),
-      config("unknown family", "[model]\nfamily = \"cnn\"", "model.family: want \"mlp\", got \"cnn\""),
+      config("unknown family", "[model]\nfamily = \"rnn\"", "model.family: want one of \"mlp\", \"cnn\", "),
       config("a network of 2^31 parameters", "[model]\nhidden = [60000, 60000]", "parameters"),
       config("growth without a when", "[adapt]\ngrowth = {kind = \"widen\"}", "the network never grows"),
       config("history too short",
