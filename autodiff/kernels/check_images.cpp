@@ -93,7 +93,10 @@ class ImageChecker : public Checks {
                d.dilation > 1 ? text(", dilation ", d.dilation) : "",
                d.groups > 1 ? text(", groups ", d.groups) : "");
       auto x = normal(d.x_size(), 1), w = normal(d.w_size(), 2), dy = normal(d.y_size(), 3);
-      if (row_.conv2d.run) {
+      const auto able = [&d](const auto& entry) {
+        return entry.run && (!entry.supports || entry.supports(d));
+      };
+      if (able(row_.conv2d)) {
         Output<float> y(d.y_size());
         row_.conv2d.run(d, x.data(), w.data(), y.data());
         std::vector<double> want(y.size()), bound(y.size());
@@ -102,7 +105,7 @@ class ImageChecker : public Checks {
         for (double& b : bound) b *= gamma(d.kh * d.kw * d.in / d.groups);
         add("conv2d", dims, y, want, bound);
       }
-      if (row_.conv2d_filter_grad.run) {
+      if (able(row_.conv2d_filter_grad)) {
         Output<float> dw(d.w_size());
         row_.conv2d_filter_grad.run(d, x.data(), dy.data(), dw.data());
         std::vector<double> want(dw.size()), bound(dw.size());

@@ -38,6 +38,7 @@ struct Row {
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
     backend = {.name = "simd"};
     simd::add_matmul(backend);
+    simd::add_conv2d(backend);
     simd::add_elementwise(backend);
     simd::add_reduce(backend);
     simd::add_softmax(backend);

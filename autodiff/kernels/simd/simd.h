@@ -8,6 +8,7 @@ namespace autodiff::kernels::simd {
 
 /// Fill in the entries of the chosen instruction set; nothing where it has no vectors.
 void add_matmul(Backend& row);
+void add_conv2d(Backend& row);
 void add_elementwise(Backend& row);
 void add_reduce(Backend& row);
 void add_softmax(Backend& row);

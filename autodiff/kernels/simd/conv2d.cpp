@@ -1,0 +1,256 @@
+// Direct convolution in registers, on images and filters as they lie in memory: a tile of P positions of one
+// output row and C vectors of output channels stays in registers while the window and the input channels run
+// by.
+//
+// Every output is one chain of fused multiply-adds over a, b, c, in the order of the definition; positions
+// outside the image are skipped by rows and multiplied with zeros by columns. The positions of a tile are
+// `up` columns apart: then they see the same elements of the filter, and a transposed convolution is no other
+// code.
+#include <algorithm>
+
+#include "autodiff/kernels/simd/simd.h"
+#include "autodiff/kernels/simd/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "autodiff/kernels/simd/conv2d.cpp"
+#include <hwy/foreach_target.h>
+
+#include "autodiff/kernels/simd/vector_inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace autodiff::kernels::simd::HWY_NAMESPACE {
+#if EV3_HAVE_VECTORS
+namespace {
+
+#if (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3) || HWY_ARCH_ARM_A64
+constexpr int tile_positions = 8, tile_vectors = 2, tile_inputs = 8;  // 32 registers
+#else
+constexpr int tile_positions = 4, tile_vectors = 2, tile_inputs = 4;  // 16 registers
+#endif
+constexpr int most_inputs = 2048;
+const float zeros[most_inputs] = {};
+
+// Where a vector of `width` output channels begins: the last one ends where the channels end.
+template <class D>
+HWY_INLINE std::size_t vector_at(std::size_t vector, std::size_t vectors, std::size_t width) {
+  return vector + 1 < vectors ? vector * lanes<D> : width - lanes<D>;
+}
+
+// Where the inputs of a tile's positions are: `first` and then every `step` floats, as far as columns
+// [begin, end) of the positions are inside the image; zeros elsewhere.
+struct Sources {
+  const float* first;
+  std::ptrdiff_t step;
+  int begin, end;
+  HWY_INLINE const float* at(int p) const { return p >= begin && p < end ? first + p * step : zeros; }
+};
+
+// sums[p][v] += sum over c of x_p[c] w[c, v]
+template <int P, int C, class D>
+HWY_INLINE void tap(D d, const Sources& x, std::size_t in, const float* w, std::size_t w_row,
+                    std::size_t width, hn::Vec<D> (&sums)[P][C]) {
+  const float* from[P];
+  for (int p = 0; p < P; ++p) from[p] = x.at(p);
+  for (std::size_t c = 0; c < in; ++c, w += w_row) {
+    hn::Vec<D> row[C];
+    for (std::size_t v = 0; v < C; ++v) row[v] = hn::LoadU(d, w + vector_at<D>(v, C, width));
+    for (int p = 0; p < P; ++p) {
+      const auto factor = hn::Set(d, from[p][c]);
+      for (int v = 0; v < C; ++v) sums[p][v] = hn::MulAdd(factor, row[v], sums[p][v]);
+    }
+  }
+}
+
+// One output row: positions j0, j0 + up, ..., `count` of them, channels [0, width) of w and y.
+template <int P, int C, class D>
+void positions(D d, const Conv2dDims& s, const float* image, const float* w, float* y, int i, int j0,
+               int count, std::size_t width) {
+  const auto in = static_cast<std::size_t>(s.in), out = static_cast<std::size_t>(s.out);
+  const std::ptrdiff_t step = std::ptrdiff_t{s.stride} * s.in;
+  while (count >= P) {
+    hn::Vec<D> sums[P][C];
+    for (int p = 0; p < P; ++p) {
+      for (int v = 0; v < C; ++v) sums[p][v] = hn::Zero(d);
+    }
+    for (int a = 0; a < s.kh; ++a) {
+      const int row = s.source_row(i, a);
+      if (row < 0) continue;
+      for (int b = 0; b < s.kw; ++b) {
+        const int at = j0 * s.stride + b * s.dilation - s.left;  // of the first position, spread out
+        if (at % s.up != 0) continue;
+        const int column = at / s.up;  // of the first position; p positions on: p stride more
+        const int begin = column >= 0 ? 0 : (-column + s.stride - 1) / s.stride;
+        const int end = column >= s.w ? 0 : (s.w - column + s.stride - 1) / s.stride;
+        if (begin >= P || end <= 0) continue;
+        const float* first = image + (std::ptrdiff_t{row} * s.w + column) * s.in;
+        const float* filter = w + static_cast<std::size_t>(a * s.kw + b) * in * out;
+        tap<P, C>(d, {first, step, begin, end}, in, filter, out, width, sums);
+      }
+    }
+    for (int p = 0; p < P; ++p) {
+      float* to = y + static_cast<std::size_t>(j0 + p * s.up) * out;
+      for (std::size_t v = 0; v < C; ++v) {
+        hn::StoreU(sums[static_cast<std::size_t>(p)][v], d, to + vector_at<D>(v, C, width));
+      }
+    }
+    j0 += P * s.up;
+    count -= P;
+  }
+  if constexpr (P > 1) {
+    if (count > 0) positions<P / 2, C>(d, s, image, w, y, i, j0, count, width);
+  }
+}
+
+template <int C, class D>
+void rows(D d, const Conv2dDims& s, const float* x, const float* w, float* y, std::size_t width) {
+  constexpr int P = C == 1 ? 2 * tile_positions : tile_positions;
+  const std::ptrdiff_t image = std::ptrdiff_t{s.h} * s.w * s.in, line = std::ptrdiff_t{s.ow} * s.out;
+  for (int n = 0; n < s.n; ++n, x += image) {
+    for (int i = 0; i < s.oh; ++i, y += line) {
+      for (int phase = 0; phase < s.up && phase < s.ow; ++phase) {
+        positions<P, C>(d, s, x, w, y, i, phase, (s.ow - phase + s.up - 1) / s.up, width);
+      }
+    }
+  }
+}
+
+template <class D>
+void channels(D d, const Conv2dDims& s, const float* x, const float* w, float* y) {
+  constexpr std::size_t N = lanes<D>;
+  const auto out = static_cast<std::size_t>(s.out);
+  for (std::size_t o = 0; o < out;) {
+    const std::size_t left = (out - o + N - 1) / N;
+    // Never less than a vector behind others: the one before the last takes it along.
+    const std::size_t vectors =
+        left == 3 && (out - o) % N != 0 ? 1 : std::min<std::size_t>(left, tile_vectors);
+    const std::size_t width = std::min(vectors * N, out - o);
+    if (vectors == 1) {
+      rows<1>(d, s, x, w + o, y + o, width);
+    } else {
+      rows<2>(d, s, x, w + o, y + o, width);
+    }
+    o += width;
+  }
+}
+
+void conv2d(const Conv2dDims& s, const float* x, const float* w, float* y) {
+  if (s.out < 8) return channels(Quad(), s, x, w, y);
+  if (s.out < static_cast<int>(lanes<Full>)) return channels(hn::CappedTag<float, 8>(), s, x, w, y);
+  channels(Full(), s, x, w, y);
+}
+
+// dw [I, width] += the sum over the positions of one image that lie under tap (a, b).
+template <int I, int C, class D>
+void filter_tile(D d, const Conv2dDims& s, const float* image, const float* dy, int a, int b, float* dw,
+                 std::size_t width) {
+  const auto out = static_cast<std::size_t>(s.out);
+  hn::Vec<D> sums[I][C];
+  for (std::size_t c = 0; c < I; ++c) {
+    for (std::size_t v = 0; v < C; ++v) sums[c][v] = hn::LoadU(d, dw + c * out + vector_at<D>(v, C, width));
+  }
+  const int shift = b * s.dilation - s.left;  // columns that are inside: 0 <= j stride + shift < w
+  const int begin = shift >= 0 ? 0 : (-shift + s.stride - 1) / s.stride;
+  const int end = std::min(s.ow, shift >= s.w ? 0 : (s.w - shift + s.stride - 1) / s.stride);
+  for (int i = 0; i < s.oh; ++i) {
+    const int row = s.source_row(i, a);
+    if (row < 0 || begin >= end) continue;
+    const float* from = image + (std::ptrdiff_t{row} * s.w + begin * s.stride + shift) * s.in;
+    const float* g = dy + (static_cast<std::size_t>(i) * static_cast<std::size_t>(s.ow) +
+                           static_cast<std::size_t>(begin)) *
+                              out;
+    for (int j = begin; j < end; ++j, from += s.stride * s.in, g += out) {
+      hn::Vec<D> row_of_dy[C];
+      for (std::size_t v = 0; v < C; ++v) row_of_dy[v] = hn::LoadU(d, g + vector_at<D>(v, C, width));
+      for (int c = 0; c < I; ++c) {
+        const auto factor = hn::Set(d, from[c]);
+        for (int v = 0; v < C; ++v) sums[c][v] = hn::MulAdd(factor, row_of_dy[v], sums[c][v]);
+      }
+    }
+  }
+  for (std::size_t c = 0; c < I; ++c) {
+    for (std::size_t v = 0; v < C; ++v) hn::StoreU(sums[c][v], d, dw + c * out + vector_at<D>(v, C, width));
+  }
+}
+
+template <int I, int C, class D>
+void filter_inputs(D d, const Conv2dDims& s, const float* image, const float* dy, int a, int b, float* dw,
+                   int inputs, std::size_t width) {
+  for (; inputs >= I; inputs -= I) {
+    filter_tile<I, C>(d, s, image, dy, a, b, dw, width);
+    image += I;
+    dw += std::ptrdiff_t{I} * s.out;
+  }
+  if constexpr (I > 1) {
+    if (inputs > 0) filter_inputs<I / 2, C>(d, s, image, dy, a, b, dw, inputs, width);
+  }
+}
+
+// Fewer channels than a vector has.
+void filter_rest(const Conv2dDims& s, const float* image, const float* dy, int a, int b, float* dw,
+                 int width) {
+  for (int i = 0; i < s.oh; ++i) {
+    const int row = s.source_row(i, a);
+    for (int j = 0; j < s.ow && row >= 0; ++j) {
+      const int column = s.source_column(j, b);
+      if (column < 0) continue;
+      const float* from = image + (std::ptrdiff_t{row} * s.w + column) * s.in;
+      const float* g = dy + (std::ptrdiff_t{i} * s.ow + j) * s.out;
+      for (std::ptrdiff_t c = 0; c < s.in; ++c) {
+        for (std::ptrdiff_t o = 0; o < width; ++o) dw[c * s.out + o] += from[c] * g[o];
+      }
+    }
+  }
+}
+
+// All channels of one tap, in tiles that do not overlap, as each adds to what is there.
+void filter_tap(const Conv2dDims& s, const float* image, const float* dy, int a, int b, float* dw) {
+  std::size_t left = static_cast<std::size_t>(s.out);
+  const auto tiles = [&]<int C, class D>(D d) {
+    constexpr std::size_t width = C * lanes<D>;
+    for (; left >= width; left -= width, dy += width, dw += width) {
+      filter_inputs<tile_inputs, C>(d, s, image, dy, a, b, dw, s.in, width);
+    }
+  };
+  tiles.template operator()<2>(Full());
+  tiles.template operator()<1>(Full());
+  tiles.template operator()<1>(hn::CappedTag<float, 8>());
+  tiles.template operator()<1>(Quad());
+  if (left > 0) filter_rest(s, image, dy, a, b, dw, static_cast<int>(left));
+}
+
+void conv2d_filter_grad(const Conv2dDims& s, const float* x, const float* dy, float* dw) {
+  std::fill_n(dw, s.w_size(), 0.0f);
+  for (int n = 0; n < s.n; ++n) {
+    for (int t = 0; t < s.kh * s.kw; ++t) {
+      filter_tap(s, x, dy, t / s.kw, t % s.kw, dw + std::ptrdiff_t{t} * s.in * s.out);
+    }
+    x += std::ptrdiff_t{s.h} * s.w * s.in;
+    dy += std::ptrdiff_t{s.oh} * s.ow * s.out;
+  }
+}
+
+bool supports(const Conv2dDims& s) { return s.groups == 1 && s.out >= 4 && s.in <= most_inputs; }
+
+bool supports_filter_grad(const Conv2dDims& s) { return s.groups == 1 && s.up == 1 && s.out >= 4; }
+
+}  // namespace
+#endif
+
+void add_conv2d([[maybe_unused]] Backend& row) {
+#if EV3_HAVE_VECTORS
+  row.conv2d = {conv2d, supports};
+  row.conv2d_filter_grad = {conv2d_filter_grad, supports_filter_grad};
+#endif
+}
+
+}  // namespace autodiff::kernels::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace autodiff::kernels::simd {
+
+HWY_EXPORT(add_conv2d);
+void add_conv2d(Backend& row) { HWY_DYNAMIC_DISPATCH(add_conv2d)(row); }
+
+}  // namespace autodiff::kernels::simd
+#endif
