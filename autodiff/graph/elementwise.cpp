@@ -33,6 +33,9 @@ class UnaryOp final : public OpBase<UnaryOp> {
   Launch launch(const LaunchArgs& a) const override {
     return choose_launch(a.backends, &kernels::Backend::unary, {kind_, a.output.size(), constant_});
   }
+  bool cheap() const override {
+    return kind_ == Unary::relu || kind_ == Unary::square || kind_ == Unary::scale || kind_ == Unary::shift;
+  }
   std::vector<Value> derivative(const DerivativeArgs& args) const override {
     const Value x = args.x[0], y = args.y, dy = args.dy;
     switch (kind_) {
@@ -105,6 +108,7 @@ class BinaryOp final : public OpBase<BinaryOp> {
     return choose_launch(r.backends, &kernels::Backend::binary,
                          binary_dims(kind_, r.inputs[0], r.inputs[1], r.output));
   }
+  bool cheap() const override { return kind_ != Binary::div; }
   std::vector<Value> derivative(const DerivativeArgs& args) const override {
     const Value a = args.x[0], b = args.x[1], dy = args.dy;
     const bool da = args.wanted[0], db = args.wanted[1];

@@ -53,6 +53,12 @@ Value Graph::add(std::shared_ptr<const Op> op, std::vector<Value> inputs, const 
                .batched = batched});
 }
 
+Value Graph::copy(const Node& node, std::vector<Value> inputs) {
+  Node own = node;
+  own.inputs = std::move(inputs);
+  return push(std::move(own));
+}
+
 BatchRole samplewise_role(std::span<const Value> inputs) {
   int rank = 0, samples = -1;
   for (const Value& v : inputs) rank = std::max(rank, v.shape().rank());

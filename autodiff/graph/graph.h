@@ -71,6 +71,9 @@ class Graph {
   Value add(std::shared_ptr<const Op> op, std::vector<Value> inputs, const Shape& shape,
             DType dtype = DType::F32);
 
+  /// Appends a node as another graph has it, with inputs of this one in place of its own.
+  Value copy(const Node& node, std::vector<Value> inputs);
+
   int size() const { return static_cast<int>(nodes_.size()); }
   const Node& node(int id) const { return nodes_[static_cast<std::size_t>(id)]; }
   const Node& node(Value value) const { return node(value.id); }

@@ -87,6 +87,9 @@ class Op {
     (void)output;
     return {};
   }
+  /// True for a map that costs little more than reading its inputs: programs compute its result again rather
+  /// than keep it in memory.
+  virtual bool cheap() const { return false; }
   /// True where the output has the elements of input 0, in the same order: nothing is computed, memory is
   /// shared.
   virtual bool alias() const { return false; }

@@ -8,10 +8,16 @@ namespace autodiff::detail {
 void Compiler::mark_live() {
   if (outputs_.empty()) fail("compile: want at least one output");
   for (const Value& out : outputs_) {
-    if (out.graph != &graph_) fail("compile: want outputs of the given graph");
-    info(out.id).live = true;
+    if (out.graph != graph_) fail("compile: want outputs of the given graph");
+    output_ids_.push_back(out.id);
   }
-  for (int id = graph_.size() - 1; id >= 0; --id) {
+  find_live();
+}
+
+void Compiler::find_live() {
+  for (NodeInfo& i : infos_) i.live = false;
+  for (const int id : output_ids_) info(id).live = true;
+  for (int id = graph_->size() - 1; id >= 0; --id) {
     if (!info(id).live) continue;
     for (const Value& in : node(id).inputs) info(in.id).live = true;
   }
@@ -20,7 +26,7 @@ void Compiler::mark_live() {
 // The batch of the program is that of its first batched value; values of another length are treated as a
 // whole.
 void Compiler::find_samples() {
-  for (int id = 0; id < graph_.size(); ++id) {
+  for (int id = 0; id < graph_->size(); ++id) {
     NodeInfo& i = info(id);
     i.root = id;
     if (!i.live) continue;
@@ -38,7 +44,7 @@ void Compiler::find_samples() {
 // Sources become externals; ops on constants alone are computed now.
 void Compiler::fold_constants() {
   constexpr std::size_t most = 1 << 16;  // elements; larger ones are computed when the program runs
-  for (int id = 0; id < graph_.size(); ++id) {
+  for (int id = 0; id < graph_->size(); ++id) {
     NodeInfo& i = info(id);
     const Node& n = node(id);
     if (!i.live || i.root != id) continue;

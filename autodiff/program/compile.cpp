@@ -29,7 +29,7 @@ void Compiler::make_steps(Stage& stage, const std::vector<int>& nodes) {
       }
       return launch(id, inputs, output);
     };
-    Step step{.node = id};
+    Step step{.node = origin(id)};
     for (const Value& in : n.inputs) step.inputs.push_back(operand(in.id, stage.chunked));
     step.output = operand(id, stage.chunked);
     step.launch = chunk_launch(stage.chunk);
@@ -40,7 +40,8 @@ void Compiler::make_steps(Stage& stage, const std::vector<int>& nodes) {
                              .offset = partial_offset_[static_cast<std::size_t>(id)],
                              .stride = bytes,
                              .per_chunk = true};
-      Combination whole{.node = id, .partials = partials, .output = step.output, .size = n.shape.size()};
+      Combination whole{
+          .node = origin(id), .partials = partials, .output = step.output, .size = n.shape.size()};
       whole.combine = n.op->combine(n.shape);
       for (int chunk = 0; chunk < stage.chunks; ++chunk) {
         const int samples = std::min(stage.chunk, stage.samples - chunk * stage.chunk);
@@ -49,7 +50,7 @@ void Compiler::make_steps(Stage& stage, const std::vector<int>& nodes) {
       stage.combinations.push_back(std::move(whole));
       step.output = partials;
     }
-    step.row = {.op = n.op->name(),
+    step.row = {.op = n.op->name() + (info(id).again ? " again" : ""),
                 .shape = n.shape,
                 .dtype = n.dtype,
                 .flops = n.op->flops(input_shapes(id), n.shape)};
@@ -70,7 +71,7 @@ void Compiler::copy_outputs() {
     dims.size[0] = n;
     dims.in_stride[0] = dims.out_stride[0] = 1;
     // Labels are moved as the same number of bytes.
-    Step step{.node = v.id, .inputs = {operand(v.id, false)}};
+    Step step{.node = v.id, .inputs = {operand(output_id(k), false)}};
     step.output = plan_->outputs[static_cast<std::size_t>(k)].place;
     step.launch = choose_launch(options_.backends, &kernels::Backend::copy, dims);
     step.row = {.op = "copy", .inputs = v.shape().str(), .shape = v.shape(), .dtype = v.dtype()};

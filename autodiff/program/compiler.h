@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -23,12 +24,16 @@ struct NodeInfo {
   int output = never;  // index of the output that is written by this node
   int external = never;
   bool outlives = false;  // read outside its stage, or as a whole
+  bool again = false;     // a copy: the value is computed in an earlier stage as well
 };
 
 class Compiler {
  public:
   Compiler(const Graph& graph, std::span<const Value> outputs, const CompileOptions& options)
-      : graph_(graph), outputs_(outputs), options_(options), infos_(static_cast<std::size_t>(graph.size())) {}
+      : graph_(&graph),
+        outputs_(outputs),
+        options_(options),
+        infos_(static_cast<std::size_t>(graph.size())) {}
 
   std::shared_ptr<const Plan> run() {
     mark_live();
@@ -36,6 +41,7 @@ class Compiler {
     fold_constants();
     assign_outputs();
     assign_levels();
+    recompute();
     find_readers();
     make_stages();
     place_arena();
@@ -50,6 +56,7 @@ class Compiler {
  private:
   // analyse.cpp: what is needed, what is known already
   void mark_live();
+  void find_live();
   void find_samples();
   void fold_constants();
   void add_constant(int id, std::shared_ptr<const Tensor> tensor);
@@ -58,7 +65,10 @@ class Compiler {
 
   // schedule.cpp: which stage a node belongs to, and how it is cut into chunks
   void assign_levels();
-  void find_readers();
+  void find_readers();  // and recompute.cpp before it:
+  void recompute();
+  std::vector<int> chains();
+  std::size_t bytes_saved(const std::vector<int>& chain);
   void make_stages();
   int chunks_for(const std::vector<int>& nodes);
 
@@ -74,7 +84,11 @@ class Compiler {
   std::vector<Shape> input_shapes(int id) const;
 
   NodeInfo& info(int id) { return infos_[static_cast<std::size_t>(id)]; }
-  const Node& node(int id) const { return graph_.node(id); }
+  const Node& node(int id) const { return graph_->node(id); }
+  // The node of the caller's graph.
+  int origin(int id) const { return origin_.empty() ? id : origin_[static_cast<std::size_t>(id)]; }
+  // The node that output k is.
+  int output_id(int k) const { return output_ids_[static_cast<std::size_t>(k)]; }
   static bool is_whole(int level) { return level % 2 != 0; }
   // True for nodes that become a step: live ops that are neither folded nor aliases.
   bool runs(int id) {
@@ -82,7 +96,10 @@ class Compiler {
     return i.live && node(id).op && i.external == never && i.root == id;
   }
 
-  const Graph& graph_;
+  const Graph* graph_;  // the caller's, later perhaps the lowered one
+  std::optional<Graph> lowered_;
+  std::vector<int> origin_;  // by node of the lowered graph
+  std::vector<int> output_ids_;
   std::span<const Value> outputs_;
   const CompileOptions& options_;
   std::vector<NodeInfo> infos_;

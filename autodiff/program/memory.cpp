@@ -20,7 +20,7 @@ void Compiler::place_arena() {
     ++now;
   }
   std::vector<int> last = time;
-  for (int id = 0; id < graph_.size(); ++id) {
+  for (int id = 0; id < graph_->size(); ++id) {
     if (!runs(id)) continue;
     for (const Value& in : node(id).inputs) {
       int& end = last[static_cast<std::size_t>(info(in.id).root)];
@@ -28,7 +28,7 @@ void Compiler::place_arena() {
     }
   }
   for (const int k : copies_) {
-    last[static_cast<std::size_t>(info(outputs_[static_cast<std::size_t>(k)].id).root)] = now;
+    last[static_cast<std::size_t>(info(output_id(k)).root)] = now;
   }
   std::vector<Lifetime> lives;
   std::vector<std::size_t*> places;

@@ -41,8 +41,8 @@ struct Step {
 /// Partial results of reductions take memory: so many chunks has a stage with one at the most.
 inline constexpr int most_partials = 16;
 
-/// output[i] = sum over chunks of partial[chunk][i], in the order of the chunks, formed in double; or what the
-/// op says (Op::combine).
+/// output[i] = sum over chunks of partial[chunk][i], in the order of the chunks, formed in double; or what
+/// the op says (Op::combine).
 struct Combination {
   int node = 0;
   Operand partials = {}, output = {};

@@ -21,6 +21,9 @@ struct CompileOptions {
   /// Most threads that run one program at a time; each has scratch memory of its own. Results do not depend
   /// on it.
   int threads = kernels::threads();
+  /// Where cheap intermediates (element-wise functions of others) that later stages read take more bytes than
+  /// this, they are computed again there instead of being kept. Values are the same; sums may be cut into other chunks.
+  std::size_t recompute_above = 4 << 20;
 };
 
 /// Time per step, summed over runs, of a program that was run with run_profiled().

@@ -9,7 +9,7 @@ namespace autodiff::detail {
 // A map or reduction may follow a map in the same chunked level; everything else waits for the level to
 // end.
 void Compiler::assign_levels() {
-  for (int id = 0; id < graph_.size(); ++id) {
+  for (int id = 0; id < graph_->size(); ++id) {
     NodeInfo& i = info(id);
     if (!i.live || !node(id).op || i.external != never) continue;
     const bool whole = i.role == BatchRole::whole;
@@ -30,7 +30,7 @@ void Compiler::assign_levels() {
 
 // Which values must outlive their stage: those read in another one, or read as a whole.
 void Compiler::find_readers() {
-  for (int id = 0; id < graph_.size(); ++id) {
+  for (int id = 0; id < graph_->size(); ++id) {
     if (!runs(id)) continue;
     for (const Value& in : node(id).inputs) {
       NodeInfo& root = info(info(in.id).root);
@@ -38,7 +38,7 @@ void Compiler::find_readers() {
     }
     if (info(id).role == BatchRole::reduce || info(id).output != never) info(id).outlives = true;
   }
-  for (const int k : copies_) info(info(outputs_[static_cast<std::size_t>(k)].id).root).outlives = true;
+  for (const int k : copies_) info(info(output_id(k)).root).outlives = true;
 }
 
 // Into how many chunks a stage is cut. Never by the number of threads: results must not depend on it. Each
@@ -68,7 +68,7 @@ int Compiler::chunks_for(const std::vector<int>& nodes) {
 
 void Compiler::make_stages() {
   std::vector<std::vector<int>> by_level(static_cast<std::size_t>(levels_) + 2);
-  for (int id = 0; id < graph_.size(); ++id) {
+  for (int id = 0; id < graph_->size(); ++id) {
     if (runs(id)) by_level[static_cast<std::size_t>(info(id).stage + 1)].push_back(id);
   }
   for (std::size_t level = 0; level < by_level.size(); ++level) {
