@@ -17,6 +17,7 @@ inline const std::vector<OpCase>& op_cases() {
   static const std::vector<OpCase> cases = [] {
     std::vector<OpCase> out;
     detail::matmul_cases(out);
+    detail::matmul_stack_cases(out);
     detail::unary_cases(out);
     detail::binary_cases(out);
     detail::reduce_cases(out);

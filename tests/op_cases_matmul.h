@@ -38,4 +38,53 @@ inline void matmul_cases(std::vector<OpCase>& out) {
                  }});
 }
 
+// Stacks of matrices: two of them, one and a matrix that meets all, and the sum over two.
+inline void matmul_stack_cases(std::vector<OpCase>& out) {
+  struct Sizes {
+    std::vector<int> leading;
+    int m, k, n;
+  };
+  const Sizes all[] = {{{7}, 3, 5, 2}, {{1}, 1, 1, 1},    {{5, 2}, 4, 3, 6},    {{0, 2}, 3, 2, 4},
+                       {{3}, 0, 2, 3}, {{4, 2}, 3, 0, 2}, {{3, 2, 2}, 2, 3, 5}, {{37}, 1, 33, 1}};
+  const auto matrix = [](std::vector<int> dims, int rows, int cols, bool transposed) {
+    dims.push_back(transposed ? cols : rows);
+    dims.push_back(transposed ? rows : cols);
+    return Shape(dims);
+  };
+  for (const auto& [leading, m, k, n] : all) {
+    for (const bool ta : {false, true}) {
+      for (const bool tb : {false, true}) {
+        const Shape a = matrix({}, m, k, ta), b = matrix({}, k, n, tb);
+        const Shape as = matrix(leading, m, k, ta), bs = matrix(leading, k, n, tb);
+        const auto with = [&](const Shape& x, const Shape& y, const char* roles, bool sum = false) {
+          const std::string batched = roles;
+          const autodiff::MatmulOptions options{.transpose_a = ta, .transpose_b = tb, .sum_stack = sum};
+          out.push_back({"matmul",
+                         autodiff::text(x, ta ? "^T " : " ", y, tb ? "^T" : "", sum ? " summed" : "", ", ",
+                                        roles, " batched"),
+                         [=](Sources& s) {
+                           const Value va = batched == "both" || batched == "a" ? s.batch(x) : s.fixed(x);
+                           return matmul(va, batched == "both" || batched == "b" ? s.batch(y) : s.fixed(y),
+                                         options);
+                         }});
+        };
+        for (const char* roles : {"both", "a", "b", "none"}) {
+          with(as, bs, roles);
+          with(as, bs, roles, true);
+        }
+        with(as, b, "a");
+        with(as, b, "both");
+        with(as, b, "none");
+        with(a, bs, "b");
+        with(a, bs, "none");
+      }
+    }
+  }
+  // Tokens through a dense layer and their weight gradient, cut into chunks by their cost.
+  out.push_back({"matmul", "[80, 5, 110] [110, 100], a batched", [](Sources& s) {
+                   const Value x = s.batch({80, 5, 110});
+                   return matmul(x, s.fixed({110, 100}));
+                 }});
+}
+
 }  // namespace tests::detail
