@@ -194,7 +194,7 @@ inline std::vector<Bounded> interpret_bounded(const Graph& graph, std::span<cons
     } else if (op == "sum" ||
                op == "mean") {  // formed in double; rounded by chunk, after division, at the end
       multilinear(3);
-    } else if (op == "scale") {
+    } else if (op == "scale" || op == "dropout") {
       own.error = apply(node, error, integers);
       for (std::size_t i = 0; i < own.error.size(); ++i) {
         own.error[i] =

@@ -204,6 +204,11 @@ TEST_CASE("every builder names itself, what it wants and what came") {
       {"gather: ", [&] { return gather(x, five); }, "[n, classes]", "[4, 3] and [5]"},
       {"gather: ", [&] { return gather(x, vector); }, "int32 [n]", "float32 [4]"},
       {"scatter: ", [&] { return scatter(vector, labels, 0); }, "at least one class", "0"},
+      {"dropout: ", [&] { return dropout(x, five); }, "keys int32 [n]", "float32 [4, 3] and int32 [5]"},
+      {"dropout: ", [&] { return dropout(x, vector); }, "keys int32 [n]", "and float32 [4]"},
+      {"dropout: ", [&] { return dropout(x, nothing); }, "", "empty"},
+      {"dropout: ", [&] { return dropout(x, labels, {.rate = 1}); }, "rate from 0 to below 1", "got 1"},
+      {"dropout: ", [&] { return dropout(x, labels, {.layer = -1}); }, "at least 0", "-1"},
       {"one_hot: ", [&] { return one_hot(x, 3); }, "int32 [n]", "float32 [4, 3]"}};
   for (const Wrong& wrong : table) {
     INFO(wrong.op << " " << wrong.got);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "tests/op_cases_classes.h"
+#include "tests/op_cases_dropout.h"
 #include "tests/op_cases_elementwise.h"
 #include "tests/op_cases_matmul.h"
 #include "tests/op_cases_movement.h"
@@ -23,6 +24,7 @@ inline const std::vector<OpCase>& op_cases() {
     detail::reduce_cases(out);
     detail::movement_cases(out);
     detail::class_cases(out);
+    detail::dropout_cases(out);
     return out;
   }();
   return cases;

@@ -84,6 +84,9 @@ class Grower {
       case 12:
         return below(2) && has_axes ? flatten(a) : reshape(a, {static_cast<int>(a.shape().size())});
       case 13:
+        if (has_axes && a.shape()[0] == samples_ && below(3) == 0) {
+          return dropout(a, sources.labels(samples_, 1 << 30), {.rate = 0.25 * below(4), .layer = below(3)});
+        }
         return has_axes ? (below(2) ? softmax(a) : log_softmax(a)) : a;
       case 14:
       case 15:

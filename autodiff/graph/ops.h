@@ -1,6 +1,7 @@
 // All builders of ops.
 #pragma once
 
+#include "autodiff/graph/dropout.h"
 #include "autodiff/graph/elementwise.h"
 #include "autodiff/graph/graph.h"
 #include "autodiff/graph/index.h"

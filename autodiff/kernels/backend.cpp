@@ -32,7 +32,8 @@ const Backend* reference_backend() {
                            .argmax = {argmax_reference<float>},
                            .gather = {gather_reference<float>},
                            .scatter = {scatter_reference<float>},
-                           .copy = {copy_reference<float>}};
+                           .copy = {copy_reference<float>},
+                           .dropout = {dropout_reference<float>}};
   return &row;
 }
 

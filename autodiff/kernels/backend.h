@@ -8,6 +8,7 @@
 
 #include "autodiff/kernels/copy.h"
 #include "autodiff/kernels/cross_entropy.h"
+#include "autodiff/kernels/dropout.h"
 #include "autodiff/kernels/elementwise.h"
 #include "autodiff/kernels/index.h"
 #include "autodiff/kernels/matmul.h"
@@ -40,6 +41,7 @@ struct Backend {
   Entry<IndexDims, const float*, const Label*, float*> gather{};
   Entry<IndexDims, const float*, const Label*, float*> scatter{};
   Entry<CopyDims, const float*, float*> copy{};
+  Entry<DropoutDims, const float*, const Label*, float*> dropout{};
 };
 
 /// Backends in the order in which they are asked.

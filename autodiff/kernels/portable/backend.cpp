@@ -15,7 +15,8 @@ const Backend* portable_backend() {
                            .argmax = {argmax_reference<float>},
                            .gather = {gather_reference<float>},
                            .scatter = {scatter_reference<float>},
-                           .copy = {portable::copy}};
+                           .copy = {portable::copy},
+                           .dropout = {portable::dropout}};
   return &row;
 }
 

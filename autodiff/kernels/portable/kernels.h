@@ -12,5 +12,6 @@ void unary(const UnaryDims& d, const float* x, float* y);
 void binary(const BinaryDims& d, const float* a, const float* b, float* y);
 void reduce(const ReduceDims& d, const float* x, float* y);
 void copy(const CopyDims& d, const float* x, float* y);
+void dropout(const DropoutDims& d, const float* x, const std::int32_t* keys, float* y);
 
 }  // namespace autodiff::kernels::portable
