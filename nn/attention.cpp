@@ -13,9 +13,15 @@ using autodiff::Shape;
 using autodiff::Value;
 
 Value scaled_dot_product_attention(Value queries, Value keys, Value values) {
-  const Value scores = autodiff::matmul(queries, keys, {.transpose_b = true});
-  const float width = static_cast<float>(queries.shape()[-1]);
-  return autodiff::matmul(autodiff::softmax(scores * (1 / std::sqrt(width))), values);
+  const Shape &q = queries.shape(), &k = keys.shape(), &v = values.shape();
+  if (q.rank() < 2 || k.rank() != q.rank() || v.rank() != q.rank() || v[-2] != k[-2] || k[-1] != q[-1]) {
+    autodiff::fail("attention: want queries [..., t, d], keys [..., s, d] and values [..., s, c], got ", q,
+                   ", ", k, " and ", v);
+  }
+  // The queries are scaled, not the t x s scores: there are fewer of them.
+  const float factor = 1 / std::sqrt(static_cast<float>(q[-1]));
+  const Value scores = autodiff::matmul(queries * factor, keys, {.transpose_b = true});
+  return autodiff::matmul(autodiff::softmax(scores), values);
 }
 
 void add_attention(Layout& layout, const std::string& name, int width) {

@@ -72,13 +72,13 @@ TEST_CASE("masks of layers, samples and neighbouring elements are independent") 
   constexpr int n = 200, size = 500;
   const double rate = 0.4, square = (1 - rate) * (1 - rate);
   const std::vector<char> first = mask(n, size, {.rate = rate});
-  const auto later = [&](std::size_t by) { return std::vector<char>(first.begin() + by, first.end()); };
+  const auto later = [&](std::ptrdiff_t by) { return std::vector<char>(first.begin() + by, first.end()); };
   // Another layer; another step, whose keys are others; the next sample; and elements 1 to 4 further on, from
   // the same call of the generator and from the next.
   CHECK(plausible(both(first, mask(n, size, {.rate = rate, .layer = 1})), n * size, square));
   CHECK(plausible(both(first, mask(n, size, {.rate = rate}, 5000)), n * size, square));
   CHECK(plausible(both(first, later(size)), (n - 1) * size, square));
-  for (const std::size_t by : {1u, 2u, 3u, 4u}) {
+  for (const std::ptrdiff_t by : {1, 2, 3, 4}) {
     CHECK(plausible(both(first, later(by)), static_cast<double>(n * size - by), square));
   }
   // The same layer and keys again: the same mask, and more is kept at a lower rate, nothing less.
