@@ -182,12 +182,12 @@ TEST_CASE("the gradient of a vision transformer agrees with the complex step to 
 }
 
 TEST_CASE("programs cut a vision transformer by samples, and add up its weight gradients") {
-  Training t(nn::Vit{.inputs = {8, 8, 1}, .classes = 10}, 512);
+  Training t(nn::Vit{.inputs = {8, 8, 1}, .classes = 10}, 128);
   std::vector<Value> outputs{t.loss};
   outputs.insert(outputs.end(), t.gradients.begin(), t.gradients.end());
   const nn::Parameters p = shaken(t.layout);
-  const std::vector<float> x = normals(512 * 64);
-  std::vector<std::int32_t> labels(512);
+  const std::vector<float> x = normals(128 * 64);
+  std::vector<std::int32_t> labels(128);
   for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % 10);
   std::vector<std::vector<float>> first;
   for (const int threads : {1, 2, 3}) {
@@ -226,8 +226,8 @@ TEST_CASE("programs cut a vision transformer by samples, and add up its weight g
 
 TEST_CASE("a vision transformer learns to read the digits") {
   const auto [train, test] = datasets::split(datasets::digits(), {.fractions = {0.8, 0.2}, .seed = 1});
-  const nn::Vit net{.inputs = {8, 8, 1}, .classes = 10};
-  constexpr int batch = 32, steps = 1500;
+  const nn::Vit net{.inputs = {8, 8, 1}, .patch = 4, .classes = 10};
+  constexpr int batch = 32, steps = 1000;
   Training t(net, batch);
   std::vector<Value> outputs{t.loss};
   outputs.insert(outputs.end(), t.gradients.begin(), t.gradients.end());
@@ -261,5 +261,5 @@ TEST_CASE("a vision transformer learns to read the digits") {
   int right = 0;
   for (std::size_t i = 0; i < classes.shape.size(); ++i) right += classes.data[i] == test.labels[i];
   INFO(right << " of " << test.size());
-  CHECK(right >= 0.94 * test.size());  // 349 of 359; with settings nearby 342 to 349
+  CHECK(right >= 0.94 * test.size());  // 345 of 359; with settings nearby 341 to 349
 }
