@@ -15,7 +15,7 @@ inline void add_dense(Layout& layout, const std::string& name, int in, int out,
   layout.add(name + ".bias", {out}, zeros);
 }
 
-/// x [n, in] times NAME.kernel plus NAME.bias: [n, out].
+/// x [..., in] times NAME.kernel plus NAME.bias: [..., out].
 inline autodiff::Value dense(autodiff::Value x, const GraphParameters& parameters, const std::string& name) {
   return autodiff::matmul(x, parameters[name + ".kernel"]) + parameters[name + ".bias"];
 }

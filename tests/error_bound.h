@@ -228,16 +228,16 @@ inline std::vector<Bounded> interpret_bounded(const Graph& graph, std::span<cons
     } else if (op == "moments") {
       own.error = moments_error(known.at(node.inputs[0].id), own.value);
     } else if (op == "matmul") {  // each product is rounded, and so is each sum; sums of chunks once more
-      const auto& a = node.inputs[0].shape();
-      multilinear(
-          static_cast<double>(a.size() / std::max<std::size_t>(1, static_cast<std::size_t>(node.shape[0]))) +
-          2);
+      std::vector<Shape> shapes;
+      for (const Value& in : node.inputs) shapes.push_back(in.shape());
+      const auto elements = static_cast<double>(std::max<std::size_t>(1, node.shape.size()));
+      multilinear(node.op->flops(shapes, node.shape) / 2 / elements + 2);
     } else if (op == "mul") {
       multilinear(1);
     } else if (op == "sum" ||
                op == "mean") {  // formed in double; rounded by chunk, after division, at the end
       multilinear(3);
-    } else if (op == "scale") {
+    } else if (op == "scale" || op == "dropout") {
       own.error = apply(node, error, integers);
       for (std::size_t i = 0; i < own.error.size(); ++i) {
         own.error[i] =

@@ -114,7 +114,8 @@ TEST_CASE("sources say what they want") {
 TEST_CASE("every builder names itself, what it wants and what came") {
   Graph g, other;
   const Value scalar = g.constant(1.0f), x = g.input({4, 3}), w = g.parameter("w", {5, 3}),
-              foreign = other.input({4, 3});
+              foreign = other.input({4, 3}), stack = g.input({4, 2, 5}),
+              tall = g.input({1 << 16, 1 << 15, 1});
   const Value vector = g.input({4}), labels = g.labels(4), five = g.labels(5), nothing;
   const std::vector<Value> unequal = {x, w}, none, many(65, x), two_graphs = {x, foreign};
   struct Wrong {
@@ -128,6 +129,22 @@ TEST_CASE("every builder names itself, what it wants and what came") {
       {"matmul: ", [&] { return matmul(x, w, {.transpose_a = true}); }, "[k, m]", "[4, 3]"},
       {"matmul: ", [&] { return matmul(x, vector); }, "[k, n]", "b [4]"},
       {"matmul: ", [&] { return matmul(nothing, x); }, "", "empty"},
+      {"matmul: ", [&] { return matmul(stack, x); },
+       "b [..., k, n] with equal leading axes, or one of them a", "a [4, 2, 5] and b [4, 3]"},
+      {"matmul: ",
+       [&] {
+         return matmul(stack, g.input({2, 5, 1}));
+       },
+       "equal leading axes", "a [4, 2, 5] and b [2, 5, 1]"},
+      {"matmul: ", [&] { return matmul(stack, x, {.transpose_a = true, .sum_stack = true}); },
+       "a [..., k, m] and b [..., k, n] with equal leading axes, at least one, to sum over", "[4, 2, 5]"},
+      {"matmul: ", [&] { return matmul(x, x, {.transpose_b = true, .sum_stack = true}); }, "at least one",
+       "[4, 3]"},
+      {"matmul: ",
+       [&] {
+         return matmul(tall, g.parameter("w", {1, 1}));
+       },
+       "at most 2^31 - 1 rows", "[65536, 32768, 1]"},
       {"matmul NT: ", [&] { return matmul(x, foreign, {.transpose_b = true}); }, "one graph", "two"},
       {"relu: ", [&] { return relu(labels); }, "float32", "int32 of shape [4]"},
       {"tanh: ", [&] { return tanh(nothing); }, "", "empty"},
@@ -187,6 +204,11 @@ TEST_CASE("every builder names itself, what it wants and what came") {
       {"gather: ", [&] { return gather(x, five); }, "[n, classes]", "[4, 3] and [5]"},
       {"gather: ", [&] { return gather(x, vector); }, "int32 [n]", "float32 [4]"},
       {"scatter: ", [&] { return scatter(vector, labels, 0); }, "at least one class", "0"},
+      {"dropout: ", [&] { return dropout(x, five); }, "keys int32 [n]", "float32 [4, 3] and int32 [5]"},
+      {"dropout: ", [&] { return dropout(x, vector); }, "keys int32 [n]", "and float32 [4]"},
+      {"dropout: ", [&] { return dropout(x, nothing); }, "", "empty"},
+      {"dropout: ", [&] { return dropout(x, labels, {.rate = 1}); }, "rate from 0 to below 1", "got 1"},
+      {"dropout: ", [&] { return dropout(x, labels, {.layer = -1}); }, "at least 0", "-1"},
       {"one_hot: ", [&] { return one_hot(x, 3); }, "int32 [n]", "float32 [4, 3]"}};
   for (const Wrong& wrong : table) {
     INFO(wrong.op << " " << wrong.got);

@@ -1,7 +1,7 @@
 // Cases of the ops on images.
 #pragma once
 
-#include "tests/op_cases.h"
+#include "tests/op_sources.h"
 
 namespace tests::detail {
 

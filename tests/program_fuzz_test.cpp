@@ -63,7 +63,7 @@ class Grower {
         return below(2) ? exp(tanh(a)) : a / (square(a) + 1.0f);
       case 6:
       case 7:
-        return matrix ? multiply(a, b) : square(tanh(a));
+        return matrix ? multiply(a, b) : a.shape().rank() > 2 ? multiply_stack(a, b) : square(tanh(a));
       case 8: {
         if (!has_axes) return stop_gradient(a);
         const ReduceOptions options{.axes = below(3) ? std::vector<int>{axis_of(a)} : std::vector<int>{},
@@ -84,6 +84,9 @@ class Grower {
       case 12:
         return below(2) && has_axes ? flatten(a) : reshape(a, {static_cast<int>(a.shape().size())});
       case 13:
+        if (has_axes && a.shape()[0] == samples_ && below(3) == 0) {
+          return dropout(a, sources.labels(samples_, 1 << 30), {.rate = 0.25 * below(4), .layer = below(3)});
+        }
         return has_axes ? (below(2) ? softmax(a) : log_softmax(a)) : a;
       case 14:
       case 15:
@@ -104,6 +107,21 @@ class Grower {
     if (other_matrix && sa[1] == sb[1] && below(2)) return scale(matmul(a, b, {.transpose_b = true}), 0.1f);
     if (other_matrix && sa[1] == sb[0]) return scale(matmul(a, b), 0.1f);
     return scale(matmul(a, sources.fixed({sa[1], size()})), 0.3f);
+  }
+  // Of a stack with itself, with another one, or with one matrix for all.
+  Value multiply_stack(Value a, Value b) {
+    const Shape &sa = a.shape(), &sb = b.shape();
+    const bool alike = sa.rank() == sb.rank() && same_but(a, b, sa.rank() - 1);
+    switch (below(4)) {
+      case 0:
+        return scale(matmul(a, sources.fixed({sa[-1], size()})), 0.3f);
+      case 1:
+        return scale(matmul(sources.fixed({size(), sa[-2]}), a), 0.3f);
+      case 2:
+        return scale(matmul(a, alike ? b : a, {.transpose_a = true, .sum_stack = below(2) == 0}), 0.1f);
+      default:
+        return scale(matmul(a, sa == sb ? b : a, {.transpose_b = true, .sum_stack = below(2) == 0}), 0.1f);
+    }
   }
   static bool can_broadcast(Value a, Value b) {
     try {

@@ -1,74 +1,166 @@
 #include "autodiff/graph/matmul.h"
 
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <limits>
+#include <numeric>
+
+#include "autodiff/graph/movement.h"
 #include "autodiff/graph/op.h"
 
 namespace autodiff {
 namespace {
+
+bool is_stack(const Shape& s) { return s.rank() > 2; }
+
+// Matrices of a stack: the product of its leading axes.
+std::ptrdiff_t matrices(const Shape& s) {
+  return std::accumulate(s.begin(), s.end() - 2, std::ptrdiff_t{1}, std::multiplies<>());
+}
+
+// How an op calls the kernel: `count` times for the sizes `each`, with operands that many elements apart from
+// call to call.
+struct Calls {
+  std::ptrdiff_t count = 1;
+  kernels::MatmulDims each = {};
+  std::ptrdiff_t a = 0, b = 0, c = 0;
+};
 
 class MatmulOp final : public OpBase<MatmulOp> {
  public:
   explicit MatmulOp(const MatmulOptions& options) : options_(options) {}
 
   std::string name() const override {
-    return std::string("matmul") + (options_.transpose_a   ? options_.transpose_b ? " TT" : " TN"
+    return std::string("matmul") + (options_.sum_stack     ? " sum"
+                                    : options_.transpose_a ? options_.transpose_b ? " TT" : " TN"
                                     : options_.transpose_b ? " NT"
                                                            : "");
   }
   BatchRole role(std::span<const Value> in) const override {
     const bool a = in[0].batched(), b = in[1].batched();
+    if (options_.sum_stack) return a && b ? BatchRole::reduce : BatchRole::whole;  // a stack has its samples
+    if (is_stack(in[0].shape()) || is_stack(in[1].shape())) return samplewise_role(in);
     if (a && !b && !options_.transpose_a) return BatchRole::map;  // rows of a are samples
     if (a && b && options_.transpose_a && !options_.transpose_b)
       return BatchRole::reduce;  // k counts samples
     return BatchRole::whole;
   }
   Launch launch(const LaunchArgs& args) const override {
-    return choose_launch(args.backends, &kernels::Backend::matmul, dims(args.inputs));
+    const Calls calls = calls_for(args.inputs);
+    Launch one = choose_launch(args.backends, &kernels::Backend::matmul, calls.each);
+    if (calls.count == 1) return one;
+    return {one.backend, [calls, run = std::move(one.run)](const void* const* in, void* out) {
+              walk(calls, static_cast<const float*>(in[0]), static_cast<const float*>(in[1]),
+                   static_cast<float*>(out), [&](const float* a, const float* b, float* c) {
+                     const std::array<const void*, 2> inputs{a, b};
+                     run(inputs.data(), c);
+                   });
+            }};
   }
-  double flops(std::span<const Shape> in, const Shape&) const override { return kernels::flops(dims(in)); }
+  double flops(std::span<const Shape> in, const Shape&) const override {
+    const Calls calls = calls_for(in);
+    return static_cast<double>(calls.count) * kernels::flops(calls.each);
+  }
 
   // y = a b:      da = dy b^T, db = a^T dy
   // y = a^T b:    da = b dy^T, db = a dy
   // y = a b^T:    da = dy b,   db = dy^T a
   // y = a^T b^T:  da = b^T dy^T, db = dy^T a^T
+  // matrix by matrix of a stack; where one matrix met them all, its derivative is the sum over the stack.
   std::vector<Value> derivative(const DerivativeArgs& args) const override {
     const Value a = args.x[0], b = args.x[1], dy = args.dy;
-    const auto [ta, tb] = options_;
+    const bool ta = options_.transpose_a, tb = options_.transpose_b;
+    const auto met_all = [&](Value x) { return !is_stack(x.shape()) && is_stack(dy.shape()); };
     Value da, db;
     if (args.wanted[0]) {
-      da = ta ? matmul(b, dy, {.transpose_a = tb, .transpose_b = true})
-              : matmul(dy, b, {.transpose_a = false, .transpose_b = !tb});
+      da = ta ? matmul(b, dy, {.transpose_a = tb, .transpose_b = true, .sum_stack = met_all(a)})
+              : matmul(dy, b, {.transpose_a = false, .transpose_b = !tb, .sum_stack = met_all(a)});
     }
     if (args.wanted[1]) {
-      db = tb ? matmul(dy, a, {.transpose_a = true, .transpose_b = ta})
-              : matmul(a, dy, {.transpose_a = !ta, .transpose_b = false});
+      db = tb ? matmul(dy, a, {.transpose_a = true, .transpose_b = ta, .sum_stack = met_all(b)})
+              : matmul(a, dy, {.transpose_a = !ta, .transpose_b = false, .sum_stack = met_all(b)});
     }
     return {da, db};
   }
   template <class T>
   void define(const Operands<T>& o) const {
-    kernels::matmul_reference<T>(dims(o.shapes), o.in(0), o.in(1), o.out());
+    const Calls calls = calls_for(o.shapes);
+    walk(calls, o.in(0), o.in(1), o.out(),
+         [&](const T* a, const T* b, T* c) { kernels::matmul_reference<T>(calls.each, a, b, c); });
   }
 
  private:
-  kernels::MatmulDims dims(std::span<const Shape> in) const {
-    const auto [ta, tb] = options_;
-    return {in[0][ta ? 1 : 0], in[1][tb ? 0 : 1], in[0][ta ? 0 : 1], ta, tb};
+  // One call where a stack is one long matrix: its rows, where they meet the same b, and the k of a sum over
+  // the stack, which is always of a^T b. Else one call for each matrix.
+  Calls calls_for(std::span<const Shape> in) const {
+    const Shape &sa = in[0], &sb = in[1];
+    const bool ta = options_.transpose_a, tb = options_.transpose_b;
+    const std::ptrdiff_t stack = matrices(is_stack(sa) ? sa : sb);
+    const int m = sa[ta ? -1 : -2], k = sa[ta ? -2 : -1], n = sb[tb ? -2 : -1];
+    if (options_.sum_stack) return {.each = {m, n, static_cast<int>(k * stack), ta, tb}};
+    if (!is_stack(sb) && !ta) return {.each = {static_cast<int>(m * stack), n, k, ta, tb}};
+    const std::ptrdiff_t rows = m, inner = k;
+    return {.count = stack,
+            .each = {m, n, k, ta, tb},
+            .a = is_stack(sa) ? rows * inner : 0,
+            .b = is_stack(sb) ? inner * n : 0,
+            .c = rows * n};
+  }
+  template <class T, class Call>
+  static void walk(const Calls& calls, const T* a, const T* b, T* c, Call call) {
+    for (std::ptrdiff_t i = 0; i < calls.count; ++i) {
+      call(a + i * calls.a, b + i * calls.b, c + i * calls.c);
+    }
   }
   MatmulOptions options_;
 };
+
+[[noreturn]] void refuse(const Shape& a, const Shape& b, const MatmulOptions& options) {
+  const bool stacks = is_stack(a) || is_stack(b) || options.sum_stack;
+  const std::string before = stacks ? "[..., " : "[";
+  fail("matmul: want a ", before, options.transpose_a ? "k, m]" : "m, k]", " and b ", before,
+       options.transpose_b ? "n, k]" : "k, n]",
+       options.sum_stack ? " with equal leading axes, at least one, to sum over"
+       : stacks          ? " with equal leading axes, or one of them a matrix"
+                         : "",
+       ", got a ", a, " and b ", b);
+}
+
+Value with_last_axes_swapped(Value x) {
+  std::vector<int> axes(static_cast<std::size_t>(x.shape().rank()));
+  std::iota(axes.begin(), axes.end(), 0);
+  std::iter_swap(axes.end() - 1, axes.end() - 2);
+  return transpose(x, axes);
+}
 
 }  // namespace
 
 Value matmul(Value a, Value b, const MatmulOptions& options) {
   if (!a.valid() || !b.valid()) fail("matmul: got an empty value");
-  const auto [ta, tb] = options;
-  const Shape &sa = a.shape(), &sb = b.shape();
-  if (sa.rank() != 2 || sb.rank() != 2 || sa[ta ? 0 : 1] != sb[tb ? 1 : 0] || a.dtype() != DType::F32 ||
-      b.dtype() != DType::F32) {
-    fail("matmul: want a ", ta ? "[k, m]" : "[m, k]", " and b ", tb ? "[n, k]" : "[k, n]", ", got a ", sa,
-         " and b ", sb);
+  auto [ta, tb, sum] = options;
+  const Shape sa = a.shape(), sb = b.shape();
+  const bool floats = a.dtype() == DType::F32 && b.dtype() == DType::F32;
+  if (!floats || sa.rank() < 2 || sb.rank() < 2 || sa[ta ? -2 : -1] != sb[tb ? -1 : -2]) {
+    refuse(sa, sb, options);
   }
-  return a.graph->add(std::make_shared<MatmulOp>(options), {a, b}, {sa[ta ? 1 : 0], sb[tb ? 0 : 1]});
+  const auto leading = [](const Shape& s) { return s.dims().first(static_cast<std::size_t>(s.rank() - 2)); };
+  const bool both = is_stack(sa) && is_stack(sb);
+  if ((both && !std::ranges::equal(leading(sa), leading(sb))) || (sum && !both)) refuse(sa, sb, options);
+  const auto longest = [](const Shape& s) { return matrices(s) * std::max(s[-2], s[-1]); };
+  if (std::max(longest(sa), longest(sb)) > std::numeric_limits<int>::max()) {  // kernels take int sizes
+    fail("matmul: want stacks of at most 2^31 - 1 rows and columns, got a ", sa, " and b ", sb);
+  }
+  if (sum) {  // as a^T b: one product over all rows of both stacks
+    if (!ta) a = with_last_axes_swapped(a);
+    if (tb) b = with_last_axes_swapped(b);
+    return a.graph->add(std::make_shared<MatmulOp>(MatmulOptions{.transpose_a = true, .sum_stack = true}),
+                        {a, b}, {sa[ta ? -1 : -2], sb[tb ? -2 : -1]});
+  }
+  const Shape& stack = is_stack(sa) ? sa : sb;
+  const int last = stack.rank() - 1;
+  return a.graph->add(std::make_shared<MatmulOp>(options), {a, b},
+                      stack.with(last - 1, sa[ta ? -1 : -2]).with(last, sb[tb ? -2 : -1]));
 }
 
 }  // namespace autodiff

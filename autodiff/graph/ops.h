@@ -2,6 +2,7 @@
 #pragma once
 
 #include "autodiff/graph/conv2d.h"
+#include "autodiff/graph/dropout.h"
 #include "autodiff/graph/elementwise.h"
 #include "autodiff/graph/graph.h"
 #include "autodiff/graph/index.h"

@@ -9,6 +9,7 @@
 #include "autodiff/kernels/conv2d.h"
 #include "autodiff/kernels/copy.h"
 #include "autodiff/kernels/cross_entropy.h"
+#include "autodiff/kernels/dropout.h"
 #include "autodiff/kernels/elementwise.h"
 #include "autodiff/kernels/index.h"
 #include "autodiff/kernels/matmul.h"
@@ -50,6 +51,7 @@ struct Backend {
   Entry<PoolDims, const float*, float*> avg_pool{};
   Entry<PoolDims, const float*, float*> avg_pool_grad{};
   Entry<MomentsDims, const float*, float*> moments{};
+  Entry<DropoutDims, const float*, const Label*, float*> dropout{};
 };
 
 /// Backends in the order in which they are asked.

@@ -213,6 +213,23 @@ class Checker : public Checks {
     }
   }
 
+  void dropout() {
+    constexpr std::size_t sizes[][2] = {{1, 1}, {5, 3}, {7, 4}, {3, 65}, {0, 6}, {4, 0}, {33, 10}};
+    for (const auto& s : sizes) {
+      for (const std::uint32_t threshold : {0u, 1u << 31, ~0u}) {
+        const DropoutDims d{s[0], s[1], 3, threshold, 1.7f};
+        auto x = normal(s[0] * s[1], 10);
+        auto keys = some_labels(s[0], 1u << 31);
+        Output<float> y(s[0] * s[1]);
+        row_.dropout.run(d, x.data(), keys.data(), y.data());
+        std::vector<double> want(y.size()), bound(y.size());
+        dropout_reference(d, x.doubles().data(), keys.data(), want.data());
+        for (std::size_t i = 0; i < want.size(); ++i) bound[i] = unit * std::abs(want[i]);
+        add("dropout", text("[", s[0], ", ", s[1], "]"), y, want, bound);
+      }
+    }
+  }
+
  private:
   static std::size_t size(int rows, int cols) {
     return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
@@ -258,6 +275,7 @@ std::vector<KernelCheck> check_kernels(const Backend& backend) {
   auto images = check_images(backend);
   checker.results.insert(checker.results.end(), std::make_move_iterator(images.begin()),
                          std::make_move_iterator(images.end()));
+  if (backend.dropout.run) checker.dropout();
   return std::move(checker.results);
 }
 

@@ -70,6 +70,7 @@ std::string backend_table() {
   add("gather", &Backend::gather);
   add("scatter", &Backend::scatter);
   add("copy", &Backend::copy);
+  add("dropout", &Backend::dropout);
   return table.str();
 }
 

@@ -16,6 +16,7 @@ const Backend* portable_backend() {
                            .gather = {gather_reference<float>},
                            .scatter = {scatter_reference<float>},
                            .copy = {portable::copy},
+                           .dropout = {portable::dropout},
                            .conv2d = {portable::conv2d},
                            .conv2d_filter_grad = {portable::conv2d_filter_grad},
                            .max_pool = {max_pool_reference<float>},

@@ -15,5 +15,6 @@ void copy(const CopyDims& d, const float* x, float* y);
 void conv2d(const Conv2dDims& d, const float* x, const float* w, float* y);
 void conv2d_filter_grad(const Conv2dDims& d, const float* x, const float* dy, float* dw);
 void moments(const MomentsDims& d, const float* x, float* m);
+void dropout(const DropoutDims& d, const float* x, const std::int32_t* keys, float* y);
 
 }  // namespace autodiff::kernels::portable
