@@ -107,7 +107,8 @@ Experiment parse_experiment(std::string_view content, const std::string& where,
   }
   read({root, ""}, experiment, any);
   check(experiment, root);
-  for (std::string* path : {&experiment.data.path, &experiment.data.test_path}) {
+  DataConfig& data = experiment.data;
+  for (std::string* path : {&data.path, &data.test_path, &data.logits}) {
     if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();
   }
   return experiment;

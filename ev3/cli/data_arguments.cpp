@@ -15,8 +15,10 @@ using autodiff::fail;
 
 datasets::Dataset pool_of(const std::string& path, const std::string& split) {
   const ExperimentData data = load_data(read_experiment(path));
-  const auto pool = [](const std::shared_ptr<const Batches>& batches) {
-    return dynamic_cast<const PoolBatches&>(*batches).stream().data();
+  const auto pool = [&](const std::shared_ptr<const Batches>& batches) {
+    if (const auto* labelled = dynamic_cast<const PoolBatches*>(batches.get()))
+      return labelled->stream().pool();
+    fail(path, ": its explore draws from a file of logits, which `ev3 data` takes itself");
   };
   if (split == "test") return data.test;
   if (split == "explore" || split == "train") return pool(data.streams.explore);

@@ -21,6 +21,7 @@
 #include "ev3/cli/recording.h"
 #include "ev3/cli/run_folder.h"
 #include "ev3/cli/run_report.h"
+#include "ev3/outputs.h"
 
 namespace ev3::cli {
 namespace {
@@ -135,7 +136,7 @@ void Run::one_round(Progress& progress, ProgressBar& bar) {
   if (!record) return;
   if (recording_) recording_->after(evolution_, *record);
   done_.push_back(
-      {std::move(*record), nn::evaluate(evolution_.model().network, evolution_.stable(), data_.test)});
+      {std::move(*record), evaluate_on(evolution_.model().network, evolution_.stable(), data_.test)});
   const Round& round = done_.back();
   using Seconds = std::chrono::duration<double>;
   folder_->append(round, Seconds(std::chrono::system_clock::now().time_since_epoch()).count());
