@@ -85,6 +85,22 @@ std::string what(const ArrayView& array) {
 
 }  // namespace
 
+bool is_logits_file(const std::filesystem::path& path) {
+  const std::string name = path.string();
+  if (name.ends_with(".safetensors")) return true;
+  if (!name.ends_with(".npz")) return false;
+  try {
+    const autodiff::MappedFile file(path);
+    for (const autodiff::ZipMember& member : autodiff::zip_members(file.bytes(), name)) {
+      if (member.name != "label.npy") continue;
+      const std::string unpacked = member.method == 0 ? "" : autodiff::zip_extract(member, name);
+      return autodiff::view_npy(unpacked.empty() ? member.data : unpacked, name).shape.size() == 2;
+    }
+  } catch (const autodiff::Error&) {
+  }
+  return false;
+}
+
 LogitsFile::LogitsFile(const std::filesystem::path& path) : name_(path.string()), file_(path) {
   if (name_.ends_with(".npz")) {
     take({name_, npz_arrays(file_.bytes(), name_)});

@@ -21,6 +21,10 @@
 
 namespace ev3 {
 
+/// Whether a file is meant as one of these: .safetensors, or .npz with a `label` of two axes (with one it is
+/// data with classes). False for what cannot be read.
+bool is_logits_file(const std::filesystem::path& path);
+
 class LogitsFile {
  public:
   /// Throws Error naming the path for what is no such file: an array that is missing, compressed, of another

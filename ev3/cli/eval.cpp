@@ -209,8 +209,8 @@ void add_eval(CLI::App& app) {
   command
       ->add_option(
           "--data", arguments->data.what,
-          "digits, gaussian, moons, spirals, xor; a folder with MNIST's files; a file .csv, .csv.gz, "
-          ".npz; or an experiment .toml")
+          "digits, gaussian, moons, spirals, xor; a folder with MNIST's or CIFAR's files; a file .csv, "
+          ".csv.gz, .npz; or an experiment .toml")
       ->required();
   add_data_options(*command, arguments->data);
   command->add_option("--batch", arguments->batch, "samples computed at a time, 1000 if not given")
