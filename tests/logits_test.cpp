@@ -1,4 +1,4 @@
-// A teacher's recorded logits: the file, the batches drawn from it, and the writer.
+// A teacher's recorded logits: the file, the batches drawn from it, the writer; long, as each has refusals.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
