@@ -21,7 +21,8 @@ using autodiff::fail;
 
 struct LogitsFile::Arrays {
   std::string where;
-  std::map<std::string, ArrayView> list;
+  std::map<std::string, ArrayView> list{};
+  std::vector<Sum> sums{};
   // The array of that name; null for "class" where there is none.
   const ArrayView* find(const std::string& name) const {
     const auto found = list.find(name);
@@ -35,37 +36,6 @@ struct LogitsFile::Arrays {
 };
 
 namespace {
-
-using List = std::map<std::string, ArrayView>;
-
-List npz_arrays(std::string_view bytes, const std::string& where) {
-  List out;
-  for (const autodiff::ZipMember& member : autodiff::zip_members(bytes, where)) {
-    if (!member.name.ends_with(".npy")) continue;
-    const std::string name = member.name.substr(0, member.name.size() - 4);
-    if (name != "feature" && name != "label" && name != "class") continue;
-    const std::string array = where + ": " + autodiff::in_quotes(name);
-    if (member.method != 0) {
-      fail(array,
-           " is compressed, and so cannot be read piece by piece: save it with np.savez, not "
-           "np.savez_compressed");
-    }
-    if (member.size != member.data.size()) {
-      fail(array, ": corrupt: want ", member.size, " bytes, got ", member.data.size());
-    }
-    out[name] = autodiff::view_npy(member.data, array);
-  }
-  return out;
-}
-
-List safetensors_arrays(std::string_view bytes, const std::string& where) {
-  List out;
-  for (const nn::SafetensorsEntry& entry : nn::parse_safetensors(bytes, where).entries) {
-    out[entry.name] = {
-        entry.dtype, entry.shape, {reinterpret_cast<const char*>(entry.bytes.data()), entry.bytes.size()}};
-  }
-  return out;
-}
 
 // Element i of int32 or int64 values, which need not be aligned.
 std::int64_t whole(const ArrayView& array, std::size_t i) {
@@ -101,11 +71,41 @@ bool is_logits_file(const std::filesystem::path& path) {
   return false;
 }
 
+LogitsFile::Arrays LogitsFile::npz_arrays(std::string_view bytes, const std::string& where) {
+  Arrays out{.where = where};
+  for (const autodiff::ZipMember& member : autodiff::zip_members(bytes, where)) {
+    if (!member.name.ends_with(".npy")) continue;
+    const std::string name = member.name.substr(0, member.name.size() - 4);
+    if (name != "feature" && name != "label" && name != "class") continue;
+    const std::string array = where + ": " + autodiff::in_quotes(name);
+    if (member.method != 0) {
+      fail(array,
+           " is compressed, and so cannot be read piece by piece: save it with np.savez, not "
+           "np.savez_compressed");
+    }
+    if (member.size != member.data.size()) {
+      fail(array, ": corrupt: want ", member.size, " bytes, got ", member.data.size());
+    }
+    out.list[name] = autodiff::view_npy(member.data, array);
+    out.sums.push_back({array, member.data, member.crc});
+  }
+  return out;
+}
+
+LogitsFile::Arrays LogitsFile::safetensors_arrays(std::string_view bytes, const std::string& where) {
+  Arrays out{.where = where};
+  for (const nn::SafetensorsEntry& entry : nn::parse_safetensors(bytes, where).entries) {
+    out.list[entry.name] = {
+        entry.dtype, entry.shape, {reinterpret_cast<const char*>(entry.bytes.data()), entry.bytes.size()}};
+  }
+  return out;
+}
+
 LogitsFile::LogitsFile(const std::filesystem::path& path) : name_(path.string()), file_(path) {
   if (name_.ends_with(".npz")) {
-    take({name_, npz_arrays(file_.bytes(), name_)});
+    take(npz_arrays(file_.bytes(), name_));
   } else if (name_.ends_with(".safetensors")) {
-    take({name_, safetensors_arrays(file_.bytes(), name_)});
+    take(safetensors_arrays(file_.bytes(), name_));
   } else {
     fail(name_, ": want a file .npz or .safetensors with a teacher's logits");
   }
@@ -133,6 +133,7 @@ void LogitsFile::take(const Arrays& arrays) {
   }
   pixels_ = reinterpret_cast<const std::uint8_t*>(feature.bytes.data());
   logits_ = label.bytes.data();
+  sums_ = arrays.sums;
   if (!truth) return;
   if ((truth->dtype != DType::I32 && truth->dtype != DType::I64) ||
       truth->shape != std::vector<std::int64_t>{rows_}) {
@@ -155,6 +156,12 @@ void LogitsFile::copy_logits(std::size_t first, std::size_t count, float* to) co
     if (!std::isfinite(to[i])) {
       fail(name_, ": row ", first + i / width, ": want finite logits, got ", to[i], " for class ", i % width);
     }
+  }
+}
+
+void LogitsFile::check_sums() const {
+  for (const Sum& sum : sums_) {
+    if (autodiff::crc32(sum.bytes) != sum.crc) fail(sum.name, ": corrupt: its checksum is wrong");
   }
 }
 

@@ -30,7 +30,7 @@ class LogitsFile {
   /// Throws Error naming the path for what is no such file: an array that is missing, compressed, of another
   /// type or shape, fewer rows in one array than in another, no rows, a class out of range, and what
   /// nn::parse_safetensors and autodiff::zip_members refuse. The logits themselves are looked at by
-  /// copy_logits; the checksums of a .npz file are not looked at.
+  /// copy_logits, the checksums of a .npz file by check_sums.
   explicit LogitsFile(const std::filesystem::path& path);
 
   const std::string& name() const { return name_; }  ///< the path
@@ -46,6 +46,10 @@ class LogitsFile {
   /// The true classes [n], or empty.
   std::span<const std::int32_t> labels() const { return labels_; }
 
+  /// Reads the whole file and throws Error when an array of a .npz file has another checksum than the file
+  /// says; .safetensors files have none.
+  void check_sums() const;
+
   /// 64 bits that tell files apart by what they hold: FNV-1a over shapes, images, logits and classes. Reads
   /// the whole file.
   std::uint64_t content_hash() const;
@@ -55,6 +59,13 @@ class LogitsFile {
 
  private:
   struct Arrays;
+  struct Sum {  // of an array in a .npz file, with its header
+    std::string name;
+    std::string_view bytes;
+    std::uint32_t crc;
+  };
+  static Arrays npz_arrays(std::string_view bytes, const std::string& where);
+  static Arrays safetensors_arrays(std::string_view bytes, const std::string& where);
   void take(const Arrays& arrays);
   std::uint64_t hash_rows(std::size_t first, std::size_t count, std::uint64_t hash) const;
   std::uint64_t hash_start() const;
@@ -66,6 +77,7 @@ class LogitsFile {
   const std::uint8_t* pixels_ = nullptr;
   const char* logits_ = nullptr;  // not necessarily aligned
   std::vector<std::int32_t> labels_;
+  std::vector<Sum> sums_;
 };
 
 }  // namespace ev3

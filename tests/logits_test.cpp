@@ -92,6 +92,31 @@ TEST_CASE("a logits file holds images, logits and classes") {
   CHECK(without.content_hash() != hash);
 }
 
+TEST_CASE("hashes and checksums see what they should") {
+  const TempFolder folder;
+  LogitsMaker maker{.rows = 3000, .classes = 2, .height = 1, .width = 1, .channels = 1};
+  const std::string whole = maker.npz();
+  const auto with_change = [&](std::size_t row) {
+    auto arrays = maker.arrays();
+    arrays["feature"].bytes[row] ^= 1;
+    autodiff::write_npz(folder / "x.npz", arrays);
+    return LogitsFile(folder / "x.npz");
+  };
+  const LogitsFile file(put_npz(folder, maker));
+  CHECK(file.sampled_hash() != file.content_hash());
+  CHECK(file.sampled_hash() == LogitsFile(put_npz(folder, maker)).sampled_hash());
+  for (const std::size_t row : {0, 2999}) CHECK(with_change(row).sampled_hash() != file.sampled_hash());
+  CHECK(with_change(1).sampled_hash() == file.sampled_hash());  // between those that are looked at
+  CHECK(with_change(1).content_hash() != file.content_hash());
+
+  CHECK_NOTHROW(file.check_sums());
+  std::string flipped = whole;
+  flipped[whole.find("label.npy") + 1000] ^= 1;  // in the data of the array
+  autodiff::write_file(folder / "x.npz", flipped);
+  CHECK_THAT(error_of([&] { LogitsFile(folder / "x.npz").check_sums(); }),
+             ContainsSubstring("x.npz: 'label': corrupt: its checksum is wrong"));
+}
+
 TEST_CASE("logits files that are wrong are refused with what was wanted and what came") {
   using autodiff::DType;
   const TempFolder folder;

@@ -36,6 +36,7 @@ int choice(std::span<const float> logits) {
 }  // namespace
 
 std::string describe(const LogitsFile& file) {
+  file.check_sums();
   const auto rows = static_cast<std::size_t>(file.rows());
   std::array<double, 256> bytes{};
   for (std::size_t i = 0; i < rows * file.sample().size(); ++i) ++bytes[file.pixels()[i]];

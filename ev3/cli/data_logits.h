@@ -10,7 +10,7 @@ namespace ev3::cli {
 
 /// Size and content hash; ranges of images and logits; how often the teacher chooses each class, and how
 /// often it agrees with the true classes where the file has them. Reads the whole file. Throws Error for
-/// logits that are not finite.
+/// wrong checksums and logits that are not finite.
 std::string describe(const LogitsFile& file);
 
 /// These rows side by side, in lines of at most `width` columns, each below its number, the teacher's choice
