@@ -20,6 +20,11 @@ Scaling cifar10_scaling();
 /// The same of CIFAR-100.
 Scaling cifar100_scaling();
 
+/// "unit", "symmetric" or "standardize MEAN... / DEVIATION...", for the metadata of models.
+std::string to_text(const Scaling& scaling);
+/// The opposite, to the last bit. Throws Error beginning with `where` for other text.
+Scaling scaling_from_text(const std::string& text, const std::string& where);
+
 /// The number of every byte in every channel [channels, 256], computed in double and rounded once. Throws
 /// Error beginning with `name` unless standardize has one mean and one deviation above 0 per channel (or one
 /// for all), all finite, and the other two have none.

@@ -144,6 +144,41 @@ TEST_CASE("the first samples, and batches by phase") {
   CHECK(data.hash != load_data(parse(files.data("cifar10", "ten") + own_test)).hash);
 }
 
+TEST_CASE("MNIST and .npz files of bytes have the same options") {
+  const TempFolder folder;
+  std::string classes, pixels;
+  for (int i = 0; i < 40; ++i) {
+    classes += static_cast<char>(i % 10);
+    pixels += std::string(4, static_cast<char>(5 * i));
+  }
+  for (const std::string part : {"train", "t10k"}) {
+    put(folder / ("m/" + part + "-images-idx3-ubyte"), unhex("00000803000000280000000200000002") + pixels);
+    put(folder / ("m/" + part + "-labels-idx1-ubyte"), unhex("0000080100000028") + classes);
+  }
+  const std::string mnist = "[data]\nname = \"mnist\"\npath = \"" + (folder / "m").string() + "\"\n";
+  const ExperimentData data = load_data(
+      parse(mnist + "samples = 30\ntest_samples = 4\nshrink = 2\nscale = \"symmetric\"\n" + own_test));
+  CHECK(data.samples == 34);
+  CHECK(data.sample == autodiff::Shape{1, 1, 1});
+  CHECK(data.test.pixels[3] == 15);
+  CHECK(data.test.scaling.kind == Scale::symmetric);
+  CHECK_THAT(error_of([&] { load_data(parse(mnist + "samples = 41\n" + own_test)); }),
+             ContainsSubstring("want 41 samples, but there are only 40"));
+
+  autodiff::write_npz(folder / "d.npz",
+                      {{"x", {autodiff::DType::U8, {40, 2, 2}, pixels}},
+                       {"y", to_array(autodiff::Labels(data.test.labels.shape().with(0, 40)))}});
+  const std::string file = "[data]\nname = \"file\"\npath = \"" + (folder / "d.npz").string() + "\"\n";
+  const ExperimentData arrays =
+      load_data(parse(file + "scale = \"standardize\"\nmean = [0.5]\ndeviation = [0.25]\n"));
+  CHECK(arrays.test.is_bytes());
+  datasets::Batch buffer;
+  const auto batch = arrays.streams.explore->read(0, buffer);
+  CHECK(*std::min_element(batch.features.begin(), batch.features.end()) < -1);
+  CHECK_THAT(error_of([&] { load_data(parse(file + "shrink = 3\n")); }),
+             ContainsSubstring("d.npz: shrink wants"));
+}
+
 TEST_CASE("explore draws from the teacher's file, the others from labelled images") {
   const Files files;
   const ExperimentData data = load_data(parse(files.distillation()));
@@ -224,5 +259,15 @@ TEST_CASE("runs on CIFAR and with a teacher, resumed and evaluated") {
     const std::string rounds = content_of(out / "whole/rounds.jsonl");
     const auto last = nlohmann::json::parse(rounds.substr(rounds.rfind('\n', rounds.size() - 2) + 1));
     CHECK(nlohmann::json::parse(eval.out)["hits"] == last["test"]["hits"]);
+    if (text.find("logits") != text.npos) {  // the folder itself, scaled as the model says
+      const Outcome folder = ev3_command("eval " + (out / "whole/model.safetensors").string() +
+                                         " --json --shrink 2 --data " + (files.folder / "hundred").string());
+      const auto result = nlohmann::json::parse(folder.out);
+      CHECK(result["loss"] == nlohmann::json::parse(eval.out)["loss"]);
+      const Outcome unit =
+          ev3_command("eval " + (out / "whole/model.safetensors").string() +
+                      " --json --shrink 2 --scale unit --data " + (files.folder / "hundred").string());
+      CHECK(nlohmann::json::parse(unit.out)["loss"] != result["loss"]);
+    }
   }
 }

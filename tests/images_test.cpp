@@ -1,4 +1,4 @@
-// Images of bytes: what a byte means, crops and flips, smaller images, pools that share one data set.
+// Images of bytes: their scaling, crops and flips, smaller images, shared pools; long, as each is checked twice.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -104,6 +104,20 @@ TEST_CASE("scalings that do not fit are refused") {
   Dataset floats = moons({.samples = 5});
   floats.scaling = {.kind = Scale::symmetric};
   CHECK_THROWS_WITH(SampleReader(floats), ContainsSubstring("moons: only images of bytes can be scaled"));
+}
+
+TEST_CASE("scalings as text") {
+  CHECK(to_text({}) == "unit");
+  CHECK(to_text(cifar10_scaling()) == "standardize 0.4914 0.4822 0.4465 / 0.247 0.2435 0.2616");
+  const Scaling odd{.kind = Scale::standardize, .mean = {-1.0 / 3, 1e-300}, .deviation = {0.1}};
+  for (const Scaling& scaling : {Scaling{}, Scaling{.kind = Scale::symmetric}, cifar100_scaling(), odd}) {
+    CHECK(scaling_from_text(to_text(scaling), "x") == scaling);
+  }
+  for (const char* text : {"", "units", "unit 1", "standardize", "standardize 1 2", "standardize 1 / x",
+                           "unit /", "standardize 1 / 2 / 3", "symmetric "}) {
+    CHECK_THROWS_WITH(scaling_from_text(text, "m.safetensors"),
+                      ContainsSubstring("m.safetensors: want a scale unit, symmetric or standardize"));
+  }
 }
 
 TEST_CASE("bytes and the floats they stand for are the same data") {

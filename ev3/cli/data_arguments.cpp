@@ -61,8 +61,8 @@ void add_data_options(CLI::App& command, DataArguments& arguments) {
   command
       .add_option(
           "--scale", arguments.scale,
-          "what a byte of an image means: unit (v/255, if not given), symmetric (-1 to 1), standardize "
-          "(CIFAR's means and deviations)")
+          "what a byte of an image means: unit (v/255), symmetric (-1 to 1), standardize (CIFAR's means and "
+          "deviations); if not given unit, or what a model was trained with")
       ->check(CLI::IsMember({"unit", "symmetric", "standardize"}));
   command.add_option("--shrink", arguments.shrink, "images: by so much smaller, 1 if not given")
       ->check(CLI::Range(1, 1000));

@@ -97,12 +97,14 @@ void Run::resume(RunFolder folder, const Checkpoint& from, const std::string& en
 }
 
 nn::ModelFile Run::model_file() const {
-  return {evolution_.model().network,
-          evolution_.stable(),
-          {{"format", "ev3-model-1"},
-           {"experiment", autodiff::hex(identity(experiment_))},
-           {"data", autodiff::hex(data_.hash)},
-           {"round", std::to_string(stable_since(done_))}}};
+  nn::ModelFile file{evolution_.model().network,
+                     evolution_.stable(),
+                     {{"format", "ev3-model-1"},
+                      {"experiment", autodiff::hex(identity(experiment_))},
+                      {"data", autodiff::hex(data_.hash)},
+                      {"round", std::to_string(stable_since(done_))}}};
+  if (data_.test.is_bytes()) file.metadata["scale"] = datasets::to_text(data_.test.scaling);
+  return file;
 }
 
 void Run::rounds() {
