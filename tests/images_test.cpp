@@ -1,4 +1,4 @@
-// Images of bytes: their scaling, crops and flips, smaller images, shared pools; long, as each is checked twice.
+// Images of bytes: scaling, crops and flips, smaller images, shared pools; long, as each is checked twice.
 #include <algorithm>
 #include <cmath>
 #include <map>

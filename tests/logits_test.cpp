@@ -105,7 +105,7 @@ TEST_CASE("hashes and checksums see what they should") {
   const LogitsFile file(put_npz(folder, maker));
   CHECK(file.sampled_hash() != file.content_hash());
   CHECK(file.sampled_hash() == LogitsFile(put_npz(folder, maker)).sampled_hash());
-  for (const std::size_t row : {0, 2999}) CHECK(with_change(row).sampled_hash() != file.sampled_hash());
+  for (const std::size_t row : {0u, 2999u}) CHECK(with_change(row).sampled_hash() != file.sampled_hash());
   CHECK(with_change(1).sampled_hash() == file.sampled_hash());  // between those that are looked at
   CHECK(with_change(1).content_hash() != file.content_hash());
 
