@@ -5,6 +5,7 @@
 
 #include "autodiff/tensor/error.h"
 #include "autodiff/tensor/hash.h"
+#include "datasets/sample_reader.h"
 
 namespace datasets {
 
@@ -15,13 +16,13 @@ std::string Dataset::class_name(int c) const {
 }
 
 void check(const Dataset& data) {
-  const auto& [name, features, labels, classes, class_names] = data;
-  if (features.shape().rank() < 2) {
-    fail(name, ": want features [n, sample...], got shape ", features.shape());
+  const auto& [name, features, labels, classes, class_names, pixels, scaling] = data;
+  if (data.shape().rank() < 2) fail(name, ": want features [n, sample...], got shape ", data.shape());
+  if (data.is_bytes() && features.size() > 0) {
+    fail(name, ": want features or pixels, got both: ", features.shape(), " and ", pixels.shape());
   }
   if (labels.shape() != autodiff::Shape{data.size()}) {
-    fail(name, ": want one label per sample, got features ", features.shape(), " and labels ",
-         labels.shape());
+    fail(name, ": want one label per sample, got features ", data.shape(), " and labels ", labels.shape());
   }
   if (classes < 1 && data.size() > 0) fail(name, ": want at least one class, got ", classes);
   if (!class_names.empty() && class_names.size() != static_cast<std::size_t>(classes)) {
@@ -54,21 +55,34 @@ std::vector<int> class_counts(const Dataset& data) {
   return counts;
 }
 
-Dataset take(const Dataset& data, std::span<const int> indices) {
-  const int n = static_cast<int>(indices.size());
-  const std::size_t width = data.sample().size();
-  Dataset out{.name = data.name,
-              .features = autodiff::Tensor(data.sample().batched(n)),
-              .labels = autodiff::Labels(autodiff::Shape{n}),
-              .classes = data.classes,
-              .class_names = data.class_names};
+namespace {
+
+// The rows of `from` with these indices.
+template <class T>
+autodiff::BasicTensor<T> rows(const autodiff::BasicTensor<T>& from, std::span<const int> indices) {
+  autodiff::BasicTensor<T> out(from.shape().with(0, static_cast<int>(indices.size())));
+  const std::size_t width = from.shape().sample().size();
   for (std::size_t i = 0; i < indices.size(); ++i) {
-    if (indices[i] < 0 || indices[i] >= data.size()) {
-      fail(data.name, ": want an index in 0 .. ", data.size() - 1, ", got ", indices[i]);
-    }
-    const auto from = static_cast<std::size_t>(indices[i]);
-    std::copy_n(data.features.data() + from * width, width, out.features.data() + i * width);
-    out.labels[i] = data.labels[from];
+    std::copy_n(from.data() + static_cast<std::size_t>(indices[i]) * width, width, out.data() + i * width);
+  }
+  return out;
+}
+
+}  // namespace
+
+Dataset take(const Dataset& data, std::span<const int> indices) {
+  for (const int i : indices) {
+    if (i < 0 || i >= data.size()) fail(data.name, ": want an index in 0 .. ", data.size() - 1, ", got ", i);
+  }
+  Dataset out{.name = data.name,
+              .labels = rows(data.labels, indices),
+              .classes = data.classes,
+              .class_names = data.class_names,
+              .scaling = data.scaling};
+  if (data.is_bytes()) {
+    out.pixels = rows(data.pixels, indices);
+  } else {
+    out.features = rows(data.features, indices);
   }
   return out;
 }
@@ -86,8 +100,17 @@ int classes_in(const autodiff::Labels& labels, const std::string& name) {
 }
 
 std::uint64_t content_hash(const Dataset& data) {
-  std::uint64_t hash = autodiff::fnv1a64(std::as_bytes(data.features.shape().dims()));
-  hash = autodiff::fnv1a64(std::as_bytes(std::span(data.features.data(), data.features.size())), hash);
+  std::uint64_t hash = autodiff::fnv1a64(std::as_bytes(data.shape().dims()));
+  if (data.is_bytes()) {
+    const SampleReader unit(data.pixels.data(), data.sample(), {}, data.name);
+    std::vector<float> sample(data.sample().size());
+    for (std::size_t i = 0; i < data.labels.size(); ++i) {
+      unit.read(i, sample.data());
+      hash = autodiff::fnv1a64(std::as_bytes(std::span(sample)), hash);
+    }
+  } else {
+    hash = autodiff::fnv1a64(std::as_bytes(std::span(data.features.data(), data.features.size())), hash);
+  }
   return autodiff::fnv1a64(std::as_bytes(std::span(data.labels.data(), data.labels.size())), hash);
 }
 

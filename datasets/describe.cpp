@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
+#include <limits>
 #include <sstream>
 #include <string_view>
 
 #include "autodiff/tensor/error.h"
 #include "autodiff/tensor/text.h"
+#include "datasets/sample_reader.h"
 
 namespace datasets {
 namespace {
@@ -25,7 +27,7 @@ std::string draw_numbers(std::span<const float> values) {
 
 Description describe(const Dataset& data) {
   check(data);
-  if (data.size() == 0 || data.features.size() == 0)
+  if (data.size() == 0 || data.sample().size() == 0)
     autodiff::fail(data.name, ": want at least one sample, got none");
   Description out{.name = data.name,
                   .samples = data.size(),
@@ -33,13 +35,24 @@ Description describe(const Dataset& data) {
                   .class_counts = class_counts(data),
                   .content_hash = content_hash(data)};
   for (int c = 0; c < data.classes; ++c) out.class_names.push_back(data.class_name(c));
-  const auto [low, high] = std::minmax_element(data.features.begin(), data.features.end());
-  out.minimum = *low;
-  out.maximum = *high;
-  const auto count = static_cast<double>(data.features.size());
-  for (const float x : data.features) out.mean += x / count;
+  const SampleReader reader(data);
+  std::vector<float> sample(data.sample().size());
+  const auto for_each = [&](const auto& action) {
+    for (std::size_t i = 0; i < data.labels.size(); ++i) {
+      reader.read(i, sample.data());
+      std::for_each(sample.begin(), sample.end(), action);
+    }
+  };
+  const auto count = static_cast<double>(data.size()) * static_cast<double>(sample.size());
+  out.minimum = std::numeric_limits<float>::infinity();
+  out.maximum = -out.minimum;
+  for_each([&](float x) {
+    out.minimum = std::min(out.minimum, x);
+    out.maximum = std::max(out.maximum, x);
+    out.mean += x / count;
+  });
   double squares = 0;
-  for (const float x : data.features) squares += (x - out.mean) * (x - out.mean);
+  for_each([&](float x) { squares += (x - out.mean) * (x - out.mean); });
   out.deviation = std::sqrt(squares / count);
   return out;
 }
@@ -67,8 +80,8 @@ std::vector<std::string> draw(const Dataset& data, int sample) {
     autodiff::fail(data.name, ": want a sample in 0 .. ", data.size() - 1, ", got ", sample);
   }
   const autodiff::Shape shape = data.sample();
-  const std::span<const float> values{data.features.data() + static_cast<std::size_t>(sample) * shape.size(),
-                                      shape.size()};
+  std::vector<float> values(shape.size());
+  SampleReader(data).read(static_cast<std::size_t>(sample), values.data());
   if (shape.rank() != 3 || shape.size() == 0) return {draw_numbers(values)};
 
   constexpr std::string_view shades = " .:-=+*#%@";

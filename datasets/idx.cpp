@@ -117,12 +117,15 @@ Dataset read_idx(const std::filesystem::path& images, const std::filesystem::pat
     fail("want one label per image, got ", n, " images in ", images.string(), " and ", y.shape[0],
          " labels in ", labels.string());
   }
-  Dataset out{.name = images.string(),
-              .features = autodiff::Tensor({n, x.shape[1], x.shape[2], 1}),
-              .labels = autodiff::Labels(y.shape),
-              .classes = classes};
-  const float scale = x.type == 0x08 ? 255 : 1;
-  for (std::size_t i = 0; i < out.features.size(); ++i) out.features[i] = static_cast<float>(x[i]) / scale;
+  const autodiff::Shape shape{n, x.shape[1], x.shape[2], 1};
+  Dataset out{.name = images.string(), .labels = autodiff::Labels(y.shape), .classes = classes};
+  if (x.type == 0x08) {
+    out.pixels = Pixels(shape);
+    std::copy(x.bytes.begin(), x.bytes.end(), out.pixels.begin());
+  } else {
+    out.features = autodiff::Tensor(shape);
+    for (std::size_t i = 0; i < out.features.size(); ++i) out.features[i] = static_cast<float>(x[i]);
+  }
   for (std::size_t i = 0; i < out.labels.size(); ++i) {
     if (!(y[i] >= 0 && y[i] < classes) || y[i] != std::floor(y[i])) {
       fail(labels.string(), ": sample ", i, ": want a label in 0 .. ", classes - 1, ", got ", y[i]);

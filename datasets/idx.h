@@ -23,8 +23,8 @@ struct Idx {
 /// more than 6 axes, and fewer or more bytes than the sizes mean.
 Idx read_idx(const std::filesystem::path& path);
 
-/// Images [n, H, W] and labels [n] as a Dataset of samples [H, W, 1]; bytes are divided by 255, other types
-/// taken as they are. Throws Error as read_idx, and for other shapes, different n, and labels that are not
+/// Images [n, H, W] and labels [n] as a Dataset of samples [H, W, 1]; bytes stay bytes, other types become
+/// floats as they are. Throws Error as read_idx, and for other shapes, different n, and labels that are not
 /// whole numbers in 0 .. classes-1 or leave a class without a sample.
 Dataset read_idx(const std::filesystem::path& images, const std::filesystem::path& labels, int classes);
 
@@ -32,7 +32,7 @@ Dataset read_idx(const std::filesystem::path& images, const std::filesystem::pat
 enum class Part { train, test };
 
 /// MNIST or a set with the same file names: {train,t10k}-images-idx3-ubyte and -labels-idx1-ubyte, plain or
-/// with .gz, in the folder `where` or beginning with it ("data/fashion-"). Samples [28, 28, 1] in [0, 1], 10
+/// with .gz, in the folder `where` or beginning with it ("data/fashion-"). Samples [28, 28, 1] of bytes, 10
 /// classes. Throws Error with the names looked for when they are missing, and as read_idx.
 Dataset mnist(const std::filesystem::path& where, Part part = Part::train);
 

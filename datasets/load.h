@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "datasets/cifar.h"
 #include "datasets/csv.h"
 #include "datasets/dataset.h"
 #include "datasets/idx.h"
@@ -12,8 +13,9 @@
 namespace datasets {
 
 struct LoadOptions {
-  Part part = Part::train;  // of a folder with MNIST's files
-  CsvOptions csv = {};      // of .csv files
+  Part part = Part::train;                 // of a folder with MNIST's or CIFAR's files
+  CifarLabels labels = CifarLabels::fine;  // of CIFAR-100
+  CsvOptions csv = {};                     // of .csv files
   GaussianOptions gaussian = {};
   PlaneOptions plane = {};  // of moons, spirals and xor
 };
@@ -21,8 +23,9 @@ struct LoadOptions {
 /// The names that `load` knows: digits, gaussian, moons, spirals, xor.
 const std::vector<std::string>& names();
 
-/// The data called `what`: one of names(), a folder with MNIST's files, a .csv, .csv.gz or .npz file.
-/// Throws Error with what is known and the nearest name for anything else, and as the reader does.
+/// The data called `what`: one of names(), a folder with the files of MNIST, CIFAR-10 or CIFAR-100 (or with
+/// CIFAR's own folder in it), a .csv, .csv.gz or .npz file. Throws Error with what is known and the nearest
+/// name for anything else, for a folder with both CIFARs, and as the reader does.
 Dataset load(const std::string& what, const LoadOptions& options = {});
 
 }  // namespace datasets

@@ -1,5 +1,6 @@
 #include "datasets/npz.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <string>
 
@@ -39,11 +40,13 @@ Dataset read_npz(const std::filesystem::path& path) {
   if (shape.rank() == 3) shape = autodiff::Shape{shape[0], shape[1], shape[2], 1};
 
   Dataset out{.name = name};
-  out.features = autodiff::Tensor(shape, x.to_floats(name + ": " + x_key));
-  out.labels = autodiff::Labels(autodiff::to_shape(y.shape, name), y.to_ints(name + ": " + y_key));
   if (x.dtype == autodiff::DType::U8) {
-    for (float& value : out.features) value /= 255;
+    out.pixels = Pixels(shape);
+    std::copy(x.bytes.begin(), x.bytes.end(), out.pixels.begin());
+  } else {
+    out.features = autodiff::Tensor(shape, x.to_floats(name + ": " + x_key));
   }
+  out.labels = autodiff::Labels(autodiff::to_shape(y.shape, name), y.to_ints(name + ": " + y_key));
   out.classes = classes_in(out.labels, name);
   check(out);
   check_classes(out);

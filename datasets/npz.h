@@ -8,7 +8,7 @@
 namespace datasets {
 
 /// A file with features [n, sample...] under one of the keys feature, features, x, and whole-number labels
-/// [n] under label, labels or y. uint8 features are divided by 255, others taken as they are; a sample [H, W]
+/// [n] under label, labels or y. uint8 features stay bytes, others become floats as they are; a sample [H, W]
 /// becomes [H, W, 1]. Throws Error naming the path for missing keys, wrong shapes, and what autodiff::Npz,
 /// check and check_classes refuse.
 Dataset read_npz(const std::filesystem::path& path);

@@ -14,7 +14,7 @@ namespace ev3 {
 /// buffer.
 struct BatchView {
   std::span<const float> features;
-  std::span<const std::int32_t> labels;  ///< [batch], or empty where the stream has logits
+  std::span<const std::int32_t> labels;  ///< [batch], or empty where the stream has logits only
   std::span<const float> logits;         ///< [batch, classes] of a teacher, or empty
 
   nn::Target target() const { return {labels, logits}; }

@@ -15,6 +15,7 @@
 #include "datasets/digits.h"
 #include "datasets/load.h"
 #include "datasets/npz.h"
+#include "datasets/sample_reader.h"
 #include "tests/catch.h"
 
 using namespace datasets;
@@ -57,6 +58,16 @@ std::string idx_labels(std::initializer_list<int> values) {
 std::string idx_images(int n, int h, int w) {
   return bytes({0, 0, 8, 3, 0, 0, 0, n, 0, 0, 0, h, 0, 0, 0, w}) +
          std::string(static_cast<std::size_t>(n * h * w), '\x33');
+}
+
+// All features, row after row.
+std::vector<float> numbers(const Dataset& data) {
+  std::vector<float> out(data.shape().size());
+  const SampleReader reader(data);
+  for (std::size_t i = 0; i < data.labels.size(); ++i) {
+    reader.read(i, out.data() + i * data.sample().size());
+  }
+  return out;
 }
 
 // data/`name` of the folder with the large data sets, all in .gz files; says so and returns nothing when it
@@ -102,6 +113,10 @@ TEST_CASE("check names the first sample at fault") {
       {broken([](Dataset& d) { d.features = Tensor(Shape{10}); }), "want features [n, sample...]"},
       {broken([](Dataset& d) { d.class_names = {"a"}; }), "1 names for 2 classes"},
       {broken([](Dataset& d) { d.classes = 0; }), "at least one class"},
+      {broken([](Dataset& d) {
+         d.pixels = Pixels({10, 2});
+       }),
+       "want features or pixels, got both"},
   };
   for (const auto& [data, says] : cases) CHECK_THROWS_WITH(check(data), ContainsSubstring(says));
 
@@ -157,8 +172,8 @@ TEST_CASE("IDX: images and labels make a data set, wrong files a message") {
   const Folder folder;
   const std::string x = folder.file("x", idx_images(3, 2, 4)), y = folder.file("y", idx_labels({1, 0, 1}));
   const Dataset data = read_idx(x, y, 2);
-  CHECK(data.features.shape() == autodiff::Shape{3, 2, 4, 1});
-  CHECK(data.features[5] == 0x33 / 255.0f);
+  CHECK(data.pixels.shape() == autodiff::Shape{3, 2, 4, 1});
+  CHECK(numbers(data)[5] == 0x33 / 255.0f);
   CHECK(data.labels[2] == 1);
 
   const auto wrong = [&](const std::string& content, const std::string& says) {
@@ -199,7 +214,8 @@ TEST_CASE("MNIST itself") {
   const fs::path folder = shared_data("mnist");
   if (folder.empty()) return;
   const Dataset test = load(folder.string(), {.part = Part::test});
-  CHECK(test.features.shape() == autodiff::Shape{10000, 28, 28, 1});
+  CHECK(test.shape() == autodiff::Shape{10000, 28, 28, 1});
+  CHECK(content_hash(test) == 0x867100f1c644d5e6u);
   CHECK(class_counts(test) == std::vector<int>{980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009});
   const Description description = describe(test);
   CHECK(description.minimum == 0);
@@ -286,8 +302,8 @@ TEST_CASE("npz: features and labels under their usual names") {
 
   autodiff::write_npz(path, {{"feature", images}, {"label", labels}});
   const Dataset data = load(path);
-  CHECK(data.features.shape() == autodiff::Shape{2, 1, 2, 1});
-  CHECK(data.features[1] == 51 / 255.0f);
+  CHECK(data.pixels.shape() == autodiff::Shape{2, 1, 2, 1});
+  CHECK(numbers(data)[1] == 51 / 255.0f);
   CHECK(data.labels[0] == 1);
   autodiff::write_npz(path, {{"x", floats}, {"y", labels}});
   CHECK(read_npz(path).features[5] == 6);

@@ -5,21 +5,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <functional>
-#include <map>
 
 #include "tests/catch.h"
 #include "tests/command.h"
-
-namespace {
+#include "tests/wrong_input.h"
 
 namespace fs = std::filesystem;
+using namespace wrong_input;
 
-void write(const fs::path& path, const std::string& bytes) {
-  fs::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary) << bytes;
-}
+namespace {
 
 std::string big_endian(std::uint32_t value) {
   std::string out;
@@ -57,25 +52,8 @@ const std::string kernel = R"({"dtype":"F32","shape":[2,2],"data_offsets":[0,16]
                   bias = R"({"dtype":"F32","shape":[2],"data_offsets":[16,24]})",
                   network = R"({\"family\":\"mlp\",\"inputs\":[2],\"hidden\":[],\"classes\":2})";
 
-/// "name: content" of everything below a folder.
-std::map<std::string, std::string> snapshot(const fs::path& folder) {
-  std::map<std::string, std::string> out;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    const std::string name = fs::relative(entry.path(), folder).string();
-    out[name] = entry.is_regular_file() ? content_of(entry.path()) : "not a file";
-  }
-  return out;
-}
-
 const std::string small =
     "--set data.name=moons --set data.samples=300 --set rounds=3 --set explore.trajectory_length=5 ";
-
-struct Case {
-  const char* name;
-  std::string arguments;  ///< @ stands for the folder of the case
-  std::string part;       ///< of the message
-  std::function<void(const fs::path&)> prepare = [](const fs::path&) {};
-};
 
 Case config(const char* name, const std::string& text, const std::string& part) {
   return {name, "run @/c.toml --out @/out", part, [text](const fs::path& f) { write(f / "c.toml", text); }};
@@ -242,21 +220,6 @@ const fs::path& finished() {
     return (folder / "run").parent_path();
   }();
   return path;
-}
-
-std::string with_folder(std::string text, const fs::path& folder) {
-  for (std::size_t at = 0; (at = text.find('@', at)) != text.npos;) text.replace(at, 1, folder.string());
-  return text;
-}
-
-void check_refused(const Case& c, const fs::path& folder) {
-  const auto before = snapshot(folder);
-  const Outcome outcome = ev3_command(with_folder(c.arguments, folder));
-  CHECK(outcome.code == 2);
-  CHECK(outcome.out == "");
-  CHECK_THAT(outcome.err, ContainsSubstring(c.part));
-  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
-  CHECK(snapshot(folder) == before);
 }
 
 }  // namespace

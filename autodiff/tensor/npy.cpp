@@ -134,7 +134,7 @@ DType checked_type(const Header& header, const std::string& where) {
 
 }  // namespace
 
-Array parse_npy(std::string_view bytes, const std::string& where) {
+ArrayView view_npy(std::string_view bytes, const std::string& where) {
   if (!bytes.starts_with(magic)) fail(where, ": no npy file: it does not begin with \\x93NUMPY");
   if (bytes.size() < 12) fail(where, ": truncated npy file: ", bytes.size(), " bytes");
   const int version = bytes[6];
@@ -156,7 +156,12 @@ Array parse_npy(std::string_view bytes, const std::string& where) {
     fail(where, ": want ", want ? std::to_string(*want) : "far too many", " bytes of data for shape ",
          sizes_text(header.shape), " of ", header.description, ", got ", data.size());
   }
-  return {dtype, header.shape, std::string(data)};
+  return {dtype, header.shape, data};
+}
+
+Array parse_npy(std::string_view bytes, const std::string& where) {
+  const ArrayView view = view_npy(bytes, where);
+  return {view.dtype, view.shape, std::string(view.bytes)};
 }
 
 Array read_npy(const std::filesystem::path& path) { return parse_npy(read_file(path), path.string()); }

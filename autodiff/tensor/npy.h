@@ -13,11 +13,20 @@
 
 namespace autodiff {
 
+/// An array whose bytes live elsewhere, not necessarily aligned.
+struct ArrayView {
+  DType dtype = DType::F32;
+  std::vector<std::int64_t> shape;
+  std::string_view bytes;
+};
+
 /// The array of a .npy file, format 1.0, 2.0 or 3.0, C order, type <f4 <f8 <i4 <i8 |u1 or |b1. Throws Error
 /// with the path for anything else, and for data that are too short or too long for the shape.
 Array read_npy(const std::filesystem::path& path);
 /// The same from memory; errors begin with `where`.
 Array parse_npy(std::string_view bytes, const std::string& where);
+/// The same without a copy: the array looks into `bytes`.
+ArrayView view_npy(std::string_view bytes, const std::string& where);
 
 /// The .npy file of an array. Throws Error for an array whose bytes do not fit its shape, or the types F16,
 /// BF16, I8, I16, U16, U32, U64.

@@ -3,24 +3,29 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "datasets/augment.h"
+#include "datasets/cifar.h"
 #include "datasets/csv.h"
+#include "datasets/scaling.h"
 #include "ev3/evolution.h"
+#include "ev3/logits_batches.h"
 
 namespace ev3::cli {
 
 /// Which defaults the options take: `reference` is ev3::reference_profile.
 enum class Profile { standard, reference };
 
-enum class DataKind { digits, gaussian, moons, spirals, exclusive_or, mnist, file };
+enum class DataKind { digits, gaussian, moons, spirals, exclusive_or, mnist, file, cifar10, cifar100 };
 
 /// [data]: where the samples come from. Which fields matter depends on `name`.
 struct DataConfig {
   DataKind name = DataKind::digits;
-  std::string path = {};       ///< mnist: folder of the four files; file: .csv, .csv.gz or .npz
+  std::string path = {};       ///< mnist, cifar10, cifar100: folder of its files; file: .csv, .csv.gz or .npz
   std::string test_path = {};  ///< file: a second file with the test set
   std::string label = "-1";    ///< file: column of the class
   datasets::Header header = datasets::Header::automatic;
@@ -28,11 +33,32 @@ struct DataConfig {
   int samples = 10000, features = 2, labels = 2;  ///< synthetic tasks
   double noise = 0.05;
   std::int64_t seed = 0;
+  // images of bytes: mnist, cifar10, cifar100; of .npz files without the first three
+  std::optional<int> first = {}, first_test = {};                   ///< the first so many; absent: all
+  datasets::CifarLabels granularity = datasets::CifarLabels::fine;  ///< cifar100
+  int shrink = 1;
+  datasets::Scaling scaling = {};
+  std::string logits = {};  ///< explore draws from this file; the other phases from the data above
+  RowOrder logits_order = RowOrder::windows;
   int batch = 32;
+  std::optional<int> assess_batch = {}, adapt_batch = {};  ///< absent: batch
+};
+
+/// Whether the samples may be images of bytes.
+inline bool may_be_bytes(DataKind kind) { return kind >= DataKind::mnist; }
+/// Whether the data come with a test set.
+inline bool has_test_set(const DataConfig& d) {
+  return may_be_bytes(d.name) && (d.name != DataKind::file || !d.test_path.empty());
+}
+
+/// [augment]: what each phase does to the images it draws; absent: nothing. The test set is never augmented.
+struct AugmentConfig {
+  std::optional<datasets::Augmentation> explore, assess, adapt;
 };
 
 /// [pools]: which fraction of the samples each phase gets. No sample is in two pools; `shared`: all three
 /// phases draw from the explore pool, as the reference does. test = 0: the data brings its own test set.
+/// explore = 0: explore draws from data.logits.
 struct PoolsConfig {
   bool shared = false;
   double explore = 0.48, assess = 0.16, adapt = 0.16, test = 0.2;
@@ -58,6 +84,7 @@ struct Experiment {
   Profile profile = Profile::standard;
   int history_limit = 5;
   DataConfig data;
+  AugmentConfig augment;
   PoolsConfig pools;
   ModelConfig model;
   std::vector<nn::Loss> losses = {nn::CrossEntropy{}};

@@ -2,11 +2,15 @@
 
 #include <array>
 #include <filesystem>
+#include <memory>
+#include <numeric>
 #include <optional>
 
 #include "autodiff/tensor/error.h"
 #include "autodiff/tensor/hash.h"
 #include "datasets/load.h"
+#include "datasets/sample_reader.h"
+#include "datasets/shrink.h"
 #include "datasets/split.h"
 #include "ev3/cli/config_fields.h"
 
@@ -21,14 +25,50 @@ struct Source {
   std::optional<Dataset> test;  // where the data bring one
 };
 
-Source load(const DataConfig& d) {
-  const auto seed = static_cast<std::uint64_t>(d.seed);
-  const datasets::PlaneOptions plane{.samples = d.samples, .noise = d.noise, .seed = seed};
+Dataset first_of(const Dataset& data, int count) {
+  if (count > data.size()) {
+    fail(data.name, ": want ", count, " samples, but there are only ", data.size());
+  }
+  std::vector<int> indices(static_cast<std::size_t>(count));
+  std::iota(indices.begin(), indices.end(), 0);
+  return datasets::take(data, indices);
+}
+
+// One of the two parts of data that come with a test set.
+Dataset load_part(const DataConfig& d, datasets::Part part) {
+  const bool train = part == datasets::Part::train;
+  const std::optional<int> count = train ? d.first : d.first_test;
+  const datasets::CifarOptions cifar{.part = part, .labels = d.granularity, .samples = count.value_or(0)};
   const datasets::LoadOptions file{
       .csv = {.label = d.label, .header = d.header, .separator = d.separator[0]}};
   switch (d.name) {
+    case DataKind::cifar10:
+      return datasets::cifar10(d.path, cifar);
+    case DataKind::cifar100:
+      return datasets::cifar100(d.path, cifar);
+    case DataKind::mnist: {
+      Dataset data = datasets::mnist(d.path, part);
+      return count ? first_of(data, *count) : data;
+    }
+    default:
+      return datasets::load(train ? d.path : d.test_path, file);
+  }
+}
+
+Dataset load_prepared(const DataConfig& d, datasets::Part part) {
+  Dataset data = load_part(d, part);
+  if (d.shrink > 1) data = datasets::shrink(data, d.shrink);
+  data.scaling = d.scaling;
+  const datasets::SampleReader refuses_what_cannot_be_scaled(data);
+  return data;
+}
+
+Source load(const DataConfig& d) {
+  const auto seed = static_cast<std::uint64_t>(d.seed);
+  const datasets::PlaneOptions plane{.samples = d.samples, .noise = d.noise, .seed = seed};
+  switch (d.name) {
     case DataKind::digits:
-      break;
+      return {datasets::load("digits"), {}};
     case DataKind::gaussian:
       return {datasets::gaussian(
                   {.samples = d.samples, .features = d.features, .labels = d.labels, .seed = seed}),
@@ -39,13 +79,12 @@ Source load(const DataConfig& d) {
       return {datasets::spirals(plane), {}};
     case DataKind::exclusive_or:
       return {datasets::exclusive_or(plane), {}};
-    case DataKind::mnist:
-      return {datasets::mnist(d.path, datasets::Part::train), datasets::mnist(d.path, datasets::Part::test)};
-    case DataKind::file:
-      if (d.test_path.empty()) return {datasets::load(d.path, file), {}};
-      return {datasets::load(d.path, file), datasets::load(d.test_path, file)};
+    default:
+      break;
   }
-  return {datasets::load("digits"), {}};
+  Source out{load_prepared(d, datasets::Part::train), {}};
+  if (has_test_set(d)) out.test = load_prepared(d, datasets::Part::test);
+  return out;
 }
 
 nn::Network network(const ModelConfig& m, const autodiff::Shape& sample, int classes) {
@@ -67,53 +106,103 @@ nn::Network network(const ModelConfig& m, const autodiff::Shape& sample, int cla
   return nn::Mlp{.inputs = sample, .hidden = m.hidden, .classes = classes};
 }
 
-}  // namespace
-
-ExperimentData load_data(const Experiment& experiment) {
-  Source source = load(experiment.data);
-  const Dataset& all = source.all;
-  if (source.test && (source.test->sample() != all.sample() || source.test->classes > all.classes)) {
-    fail("data: the test set has samples of shape ", source.test->sample(), " in ", source.test->classes,
-         " classes, the others ", all.sample(), " in ", all.classes);
+// The teacher's file of data.logits, fit for the data that the other phases draw from.
+std::shared_ptr<const LogitsFile> load_logits(const DataConfig& d, const Dataset& all) {
+  if (d.logits.empty()) return {};
+  auto file = std::make_shared<const LogitsFile>(d.logits);
+  if (!all.is_bytes() || file->sample() != all.sample() || file->classes() != all.classes) {
+    fail(d.logits, ": has images ", file->sample(), " of bytes and logits for ", file->classes(),
+         " classes, but ", all.name, " has samples ", all.sample(), all.is_bytes() ? " of bytes" : "", " in ",
+         all.classes, " classes");
   }
-  const PoolsConfig& p = experiment.pools;
+  return file;
+}
+
+// How many samples each pool gets: explore, assess, adapt, test. None: it is not asked for, because it is
+// explore's (shared), comes from the teacher's file, or is the data's own test set.
+std::vector<int> pool_sizes(const PoolsConfig& p, int n) {
   const std::vector<double> fractions{p.explore, p.shared ? 0 : p.assess, p.shared ? 0 : p.adapt, p.test};
-  std::vector<int> sizes = datasets::pool_sizes(all.size(), fractions);
+  std::vector<int> sizes = datasets::pool_sizes(n, fractions);
   const std::array<const char*, 4> names{"explore", "assess", "adapt", "test"};
   for (std::size_t i = 0; i < 4; ++i) {
     if (fractions[i] > 0 && sizes[i] == 0) {
-      fail("pools.", names[i], ": ", fractions[i], " of ", all.size(),
-           " samples is none; want a larger fraction");
+      fail("pools.", names[i], ": ", fractions[i], " of ", n, " samples is none; want a larger fraction");
     }
   }
-  // An empty pool is not asked for: it is a copy of explore's (shared), or the data's own test set.
+  return sizes;
+}
+
+// The samples of each of the four pools.
+std::array<std::vector<int>, 4> pools(const Experiment& experiment, const Dataset& all) {
+  const PoolsConfig& p = experiment.pools;
+  const std::vector<int> sizes = pool_sizes(p, all.size());
   std::vector<int> wanted;
   for (const int size : sizes) {
     if (size > 0) wanted.push_back(size);
   }
   const auto seed = autodiff::Seed{static_cast<std::uint64_t>(experiment.seed)}.stream("pools").value;
-  const auto indices = datasets::split_indices(all, wanted, seed, p.stratified);
+  auto indices = datasets::split_indices(all, wanted, seed, p.stratified);
+  std::array<std::vector<int>, 4> out;
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < 4; ++i) {
+    if (sizes[i] > 0) out[i] = std::move(indices[next++]);
+  }
+  if (p.shared) out[1] = out[2] = out[0];
+  return out;
+}
+
+}  // namespace
+
+ExperimentData load_data(const Experiment& experiment) {
+  const DataConfig& d = experiment.data;
+  Source source = load(d);
+  const auto all = std::make_shared<const Dataset>(std::move(source.all));
+  if (source.test && (source.test->sample() != all->sample() || source.test->classes > all->classes)) {
+    fail("data: the test set has samples of shape ", source.test->sample(), " in ", source.test->classes,
+         " classes, the others ", all->sample(), " in ", all->classes);
+  }
+  const auto logits = load_logits(d, *all);
+  std::array<std::vector<int>, 4> samples = pools(experiment, *all);
 
   ExperimentData data;
-  const DataConfig& d = experiment.data;
   data.name = d.name == DataKind::file ? std::filesystem::path(d.path).filename().string()
                                        : Names<DataKind>::list.at(static_cast<std::size_t>(d.name));
-  data.sample = all.sample();
-  data.classes = all.classes;
-  data.samples = all.size();
-  std::size_t next = 0;
-  const auto pool = [&](std::size_t i) {
-    return sizes[i] > 0 ? datasets::take(all, indices[next++]) : Dataset{};
-  };
-  Pools pools{.explore = pool(0), .assess = pool(1), .adapt = pool(2), .batch = experiment.data.batch};
-  if (p.shared) pools.assess = pools.adapt = pools.explore;
-  data.test = source.test ? std::move(*source.test) : pool(3);
+  data.sample = all->sample();
+  data.classes = all->classes;
+  data.samples = all->size();
+  data.test = source.test ? std::move(*source.test) : datasets::take(*all, samples[3]);
   if (source.test) data.samples += data.test.size();
-  data.pool_sizes = {pools.explore.size(), pools.assess.size(), pools.adapt.size(), data.test.size()};
-  const std::array<std::uint64_t, 2> parts{datasets::content_hash(all),
-                                           source.test ? datasets::content_hash(data.test) : 0};
+  for (std::size_t i = 0; i < 3; ++i) data.pool_sizes[i] = static_cast<int>(samples[i].size());
+  data.pool_sizes[3] = data.test.size();
+  std::vector<std::uint64_t> parts{datasets::content_hash(*all),
+                                   source.test ? datasets::content_hash(data.test) : 0};
+  if (logits) {
+    data.pool_sizes[0] = logits->rows();
+    parts.push_back(logits->sampled_hash());
+  }
   data.hash = autodiff::fnv1a64(std::as_bytes(std::span(parts)));
-  data.streams = make_streams(pools, {static_cast<std::uint64_t>(experiment.seed)});
+
+  const autodiff::Seed seed{static_cast<std::uint64_t>(experiment.seed)};
+  const AugmentConfig& augment = experiment.augment;
+  const auto stream = [&](std::size_t pool, const char* name, int batch,
+                          const std::optional<datasets::Augmentation>& augmentation) {
+    const datasets::StreamOptions options{.batch = batch,
+                                          .seed = seed.stream(name).value,
+                                          .augmentation = augmentation.value_or(datasets::Augmentation{})};
+    return std::make_shared<PoolBatches>(datasets::Stream(all, std::move(samples[pool]), options));
+  };
+  data.streams.assess = stream(1, "assess", d.assess_batch.value_or(d.batch), augment.assess);
+  data.streams.adapt = stream(2, "adapt", d.adapt_batch.value_or(d.batch), augment.adapt);
+  if (!logits) {
+    data.streams.explore = stream(0, "explore", d.batch, augment.explore);
+    return data;
+  }
+  const LogitsOptions options{.batch = d.batch,
+                              .seed = seed.stream("explore").value,
+                              .order = d.logits_order,
+                              .scaling = d.scaling,
+                              .augmentation = augment.explore.value_or(datasets::Augmentation{})};
+  data.streams.explore = std::make_shared<LogitsBatches>(logits, options);
   return data;
 }
 

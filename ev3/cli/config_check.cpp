@@ -29,7 +29,7 @@ void check_data(const Experiment& e, const At& at) {
        " features");
   }
   if (d.separator.size() != 1) at("data.separator", "want one character, got ", toml_string(d.separator));
-  if ((d.name == DataKind::mnist || d.name == DataKind::file) && d.path.empty()) {
+  if (may_be_bytes(d.name) && d.path.empty()) {
     at("data.path", "want a folder or file, got \"\"");
   }
 }
@@ -39,7 +39,11 @@ void check_pools(const Experiment& e, const At& at) {
   const auto want_some = [&](const char* key, double fraction) {
     if (fraction == 0) at(key, "want a fraction above 0: without samples this pool is of no use");
   };
-  want_some("pools.explore", p.explore);
+  if (e.data.logits.empty() || p.shared) {
+    want_some("pools.explore", p.explore);
+  } else if (p.explore > 0) {
+    at("pools.explore", "want 0, as explore draws from data.logits, got ", p.explore);
+  }
   if (!p.shared) {
     want_some("pools.assess", p.assess);
     want_some("pools.adapt", p.adapt);
@@ -47,7 +51,7 @@ void check_pools(const Experiment& e, const At& at) {
   const double sum = p.explore + p.test + (p.shared ? 0 : p.assess + p.adapt);
   if (sum > 1 + 1e-9) at("pools.explore", "want fractions that sum up to at most 1, got ", sum);
 
-  const bool own_test = e.data.name == DataKind::mnist || !e.data.test_path.empty();
+  const bool own_test = has_test_set(e.data);
   if (own_test && p.test > 0) {
     at("pools.test", "want 0, as the data have a test set of their own, got ", p.test);
   }
@@ -104,9 +108,14 @@ void check(const Experiment& e, const toml::table& root) {
   if (e.losses.empty()) at("loss", "want at least one loss, got none");
   if (e.optimizers.empty()) at("optimizer", "want at least one optimizer, got none");
   for (const nn::Loss& loss : e.losses) {
-    if (nn::wants_logits(loss)) {
+    if (nn::wants_logits(loss) && e.data.logits.empty()) {
       at("loss",
-         "distillation wants the logits of a teacher, but the data have classes: want \"cross_entropy\"");
+         "distillation wants the logits of a teacher, but the data have classes: want \"cross_entropy\", or "
+         "a "
+         "file data.logits");
+    }
+    if (!nn::wants_logits(loss) && !e.data.logits.empty()) {
+      at("loss", "explore learns from data.logits: want \"distillation\" only");
     }
   }
   check_adapt(e, at);

@@ -38,7 +38,20 @@ struct Names<Profile> {
 };
 template <>
 struct Names<DataKind> {
-  static constexpr std::array list{"digits", "gaussian", "moons", "spirals", "xor", "mnist", "file"};
+  static constexpr std::array list{"digits", "gaussian", "moons",   "spirals", "xor",
+                                   "mnist",  "file",     "cifar10", "cifar100"};
+};
+template <>
+struct Names<datasets::CifarLabels> {
+  static constexpr std::array list{"fine", "coarse"};
+};
+template <>
+struct Names<datasets::Scale> {
+  static constexpr std::array list{"unit", "symmetric", "standardize"};
+};
+template <>
+struct Names<RowOrder> {
+  static constexpr std::array list{"windows", "shuffled"};
 };
 template <>
 struct Names<datasets::Header> {
@@ -85,6 +98,28 @@ struct Names<nn::TemperatureScale> {
   static constexpr std::array list{"tau", "tau_squared", "none"};
 };
 
+/// Images of bytes: which of them, how large, what a byte means, and a teacher's logits for others.
+template <class Visit>
+void image_fields(Visit& visit, DataConfig& d) {
+  if (d.name != DataKind::file) {
+    visit("samples", d.first, at_least(1));
+    visit("test_samples", d.first_test, at_least(1));
+  }
+  if (d.name == DataKind::cifar100) visit("labels", d.granularity);
+  visit("shrink", d.shrink, at_least(1));
+  visit("scale", d.scaling.kind);
+  if (d.scaling.kind == datasets::Scale::standardize) {
+    const bool known = d.name == DataKind::cifar10 || d.name == DataKind::cifar100;
+    if (known && d.scaling.mean.empty()) {
+      d.scaling = d.name == DataKind::cifar10 ? datasets::cifar10_scaling() : datasets::cifar100_scaling();
+    }
+    visit("mean", d.scaling.mean, known ? any : required());
+    visit("deviation", d.scaling.deviation, known ? above_zero : required(above_zero));
+  }
+  visit("logits", d.logits);
+  if (!d.logits.empty()) visit("logits_order", d.logits_order);
+}
+
 template <class Visit>
 void fields(Visit& visit, DataConfig& d) {
   visit("name", d.name);
@@ -100,14 +135,29 @@ void fields(Visit& visit, DataConfig& d) {
     visit("labels", d.labels, at_least(2));
   }
   if (plane) visit("noise", d.noise, at_least(0));
-  if (d.name == DataKind::mnist || d.name == DataKind::file) visit("path", d.path, required());
+  if (may_be_bytes(d.name)) visit("path", d.path, required());
   if (d.name == DataKind::file) {
     visit("test_path", d.test_path);
     visit("label", d.label);
     visit("header", d.header);
     visit("separator", d.separator);
   }
+  if (may_be_bytes(d.name)) image_fields(visit, d);
   visit("batch", d.batch, at_least(1));
+  visit("assess_batch", d.assess_batch, at_least(1));
+  visit("adapt_batch", d.adapt_batch, at_least(1));
+}
+
+template <class Visit>
+void fields(Visit& visit, datasets::Augmentation& a) {
+  visit("pad", a.pad, at_least(0));
+  visit("flip", a.flip);
+}
+template <class Visit>
+void fields(Visit& visit, AugmentConfig& a) {
+  visit("explore", a.explore);
+  visit("assess", a.assess);
+  visit("adapt", a.adapt);
 }
 
 template <class Visit>
@@ -265,6 +315,7 @@ void fields(Visit& visit, Experiment& e) {
   visit("history_limit", e.history_limit, at_least(-1));
   visit("consume_check_batches", e.consume_check_batches);
   visit("data", e.data);
+  visit("augment", e.augment);
   visit("pools", e.pools);
   visit("model", e.model);
   visit("loss", e.losses);

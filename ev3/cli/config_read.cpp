@@ -118,7 +118,8 @@ Experiment parse_experiment(std::string_view content, const std::string& where,
     if (widen && norms && !widen->new_units) widen->new_units = NewUnits::scale_zero;
   }
   check(experiment, root);
-  for (std::string* path : {&experiment.data.path, &experiment.data.test_path}) {
+  DataConfig& data = experiment.data;
+  for (std::string* path : {&data.path, &data.test_path, &data.logits}) {
     if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();
   }
   return experiment;

@@ -34,6 +34,8 @@ template <class T>
 std::string value(std::vector<T>& list);
 template <class... T>
 std::string value(std::variant<T...>& x);
+template <class T>
+requires std::is_aggregate_v<T> std::string value(T& x);
 
 // The fields of a struct, between `before` and `after` each.
 class Lines {
@@ -85,6 +87,9 @@ std::string value(std::variant<T...>& x) {
   return "{" + Lines(", ", "").of(x) + "}";
 }
 
+template <class T>
+requires std::is_aggregate_v<T> std::string value(T& x) { return "{" + Lines(", ", "").of(x) + "}"; }
+
 std::string value(nn::Schedule& x) {
   if (const auto* constant = std::get_if<nn::Constant>(&x.form())) return value(constant->value);
   nn::Schedule::Form form = x.form();
@@ -97,7 +102,8 @@ class Sections {
   template <class T>
   void operator()(const char* key, T& member, const Range& = any) {
     if constexpr (std::is_aggregate_v<T>) {
-      text_ += std::string("\n[") + key + "]\n" + Lines("", "\n").of(member);
+      const std::string lines = Lines("", "\n").of(member);
+      if (!lines.empty()) text_ += std::string("\n[") + key + "]\n" + lines;
     } else {
       text_ += std::string(key) + " = " + value(member) + "\n";
     }
@@ -126,6 +132,7 @@ namespace {
 std::string without_rounds_and_paths(Experiment experiment) {
   experiment.rounds = 1;
   experiment.data.path = experiment.data.test_path = "";
+  if (!experiment.data.logits.empty()) experiment.data.logits = "a file";
   return to_toml(experiment);
 }
 

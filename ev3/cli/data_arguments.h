@@ -9,18 +9,24 @@
 namespace ev3::cli {
 
 struct DataArguments {
-  std::string what;  ///< a name, a folder with MNIST's files, .csv, .csv.gz, .npz, or an experiment .toml
-  std::string split = {};     ///< "": `fallback` where the data come in several parts
-  std::string fallback = {};  ///< "test" or "train"
+  std::string what;        ///< a name, a folder with MNIST's or CIFAR's files, .csv, .csv.gz, .npz, or .toml
+  std::string split = {};  ///< "": `fallback` where the data come in several parts
+  std::string fallback = {};                                   ///< "test" or "train"
   std::string label = "-1", header = "auto", separator = ",";  ///< of .csv files
+  std::string labels = {}, scale = {};                         ///< of CIFAR-100, of images of bytes
+  int shrink = 1;
 };
 
-/// Adds --split, --label, --header and --separator.
+/// Adds --split, --label, --header, --separator, --labels, --scale and --shrink.
 void add_data_options(CLI::App& command, DataArguments& arguments);
 
-/// The samples. MNIST comes in the parts train and test, an experiment in the pools explore (train), assess,
-/// adapt and test. Throws Error for a part that the data do not have, and as datasets::load and load_data.
+/// The samples. MNIST and CIFAR come in the parts train and test, an experiment in the pools explore (train),
+/// assess, adapt and test. Throws Error for a part that the data do not have, options that they have no use
+/// for, and as datasets::load, shrink and load_data.
 datasets::Dataset load(const DataArguments& arguments);
+
+/// Throws Error when one of these options was given: for data that know none of them.
+void refuse_options(const DataArguments& arguments);
 
 /// Whether `path` names an experiment.
 bool is_experiment(const std::string& path);

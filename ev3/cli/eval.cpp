@@ -16,6 +16,7 @@
 #include "ev3/cli/data_arguments.h"
 #include "ev3/cli/run_report.h"
 #include "ev3/cli/text_table.h"
+#include "ev3/outputs.h"
 #include "nn/evaluate.h"
 #include "nn/model_file.h"
 
@@ -47,30 +48,6 @@ void check_fit(const std::string& path, const nn::Network& net, const Dataset& d
   if (data.classes > nn::classes(net)) {
     fail(who, " knows ", nn::classes(net), " classes, but ", data.name, " has ", data.classes);
   }
-}
-
-/// Outputs [n, classes], `batch` samples at a time: memory does not grow with the size of the data.
-std::vector<float> outputs_of(const nn::ModelFile& model, const Dataset& data, int batch) {
-  const auto n = data.size();
-  const std::span<const float> features{data.features.data(), data.features.size()};
-  const std::size_t width = data.sample().size();
-  std::vector<float> outputs;
-  const auto run = [&](nn::Evaluator& evaluator, int first) {
-    const auto part = evaluator(model.parameters.values(),
-                                features.subspan(static_cast<std::size_t>(first) * width,
-                                                 static_cast<std::size_t>(evaluator.samples()) * width));
-    outputs.insert(outputs.end(), part.begin(), part.end());
-  };
-  const int whole = n / batch * batch;
-  if (whole > 0) {
-    nn::Evaluator evaluator(model.network, batch);
-    for (int first = 0; first < whole; first += batch) run(evaluator, first);
-  }
-  if (whole < n) {
-    nn::Evaluator rest(model.network, n - whole);
-    run(rest, whole);
-  }
-  return outputs;
 }
 
 void check_finite(const std::string& path, const nn::Predictions& predictions) {
@@ -210,13 +187,24 @@ void print_json(const Arguments& arguments, const nn::ModelFile& model, const Da
   std::cout << out.dump() << '\n';
 }
 
+/// The data; bytes are what they were when the model was trained, unless the arguments say what they are.
+Dataset load_scaled(const Arguments& arguments, const nn::ModelFile& model) {
+  Dataset data = load(arguments.data);
+  const auto scale = model.metadata.find("scale");
+  const bool told = !arguments.data.scale.empty() || is_experiment(arguments.data.what);
+  if (data.is_bytes() && !told && scale != model.metadata.end()) {
+    data.scaling = datasets::scaling_from_text(scale->second, arguments.model);
+  }
+  return data;
+}
+
 void evaluate(const Arguments& arguments) {
   const nn::ModelFile model = nn::read_model(arguments.model);
-  const Dataset data = load(arguments.data);
+  const Dataset data = load_scaled(arguments, model);
   check_fit(arguments.model, model.network, data);
-  const std::vector<float> outputs = outputs_of(model, data, arguments.batch);
+  const std::vector<float> values = outputs(model.network, model.parameters, data, arguments.batch);
   const nn::Predictions predictions{
-      outputs, nn::classes(model.network), {data.labels.data(), data.labels.size()}};
+      values, nn::classes(model.network), {data.labels.data(), data.labels.size()}};
   check_finite(arguments.model, predictions);
   (arguments.json ? print_json : print)(arguments, model, data, nn::evaluate(predictions),
                                         most_confident_mistakes(predictions, arguments.errors));
@@ -232,8 +220,8 @@ void add_eval(CLI::App& app) {
   command
       ->add_option(
           "--data", arguments->data.what,
-          "digits, gaussian, moons, spirals, xor; a folder with MNIST's files; a file .csv, .csv.gz, "
-          ".npz; or an experiment .toml")
+          "digits, gaussian, moons, spirals, xor; a folder with MNIST's or CIFAR's files; a file .csv, "
+          ".csv.gz, .npz; or an experiment .toml")
       ->required();
   add_data_options(*command, arguments->data);
   command->add_option("--batch", arguments->batch, "samples computed at a time, 1000 if not given")

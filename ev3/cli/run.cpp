@@ -21,6 +21,7 @@
 #include "ev3/cli/recording.h"
 #include "ev3/cli/run_folder.h"
 #include "ev3/cli/run_report.h"
+#include "ev3/outputs.h"
 
 namespace ev3::cli {
 namespace {
@@ -96,12 +97,14 @@ void Run::resume(RunFolder folder, const Checkpoint& from, const std::string& en
 }
 
 nn::ModelFile Run::model_file() const {
-  return {evolution_.model().network,
-          evolution_.stable(),
-          {{"format", "ev3-model-1"},
-           {"experiment", autodiff::hex(identity(experiment_))},
-           {"data", autodiff::hex(data_.hash)},
-           {"round", std::to_string(stable_since(done_))}}};
+  nn::ModelFile file{evolution_.model().network,
+                     evolution_.stable(),
+                     {{"format", "ev3-model-1"},
+                      {"experiment", autodiff::hex(identity(experiment_))},
+                      {"data", autodiff::hex(data_.hash)},
+                      {"round", std::to_string(stable_since(done_))}}};
+  if (data_.test.is_bytes()) file.metadata["scale"] = datasets::to_text(data_.test.scaling);
+  return file;
 }
 
 void Run::rounds() {
@@ -135,7 +138,7 @@ void Run::one_round(Progress& progress, ProgressBar& bar) {
   if (!record) return;
   if (recording_) recording_->after(evolution_, *record);
   done_.push_back(
-      {std::move(*record), nn::evaluate(evolution_.model().network, evolution_.stable(), data_.test)});
+      {std::move(*record), evaluate_on(evolution_.model().network, evolution_.stable(), data_.test)});
   const Round& round = done_.back();
   using Seconds = std::chrono::duration<double>;
   folder_->append(round, Seconds(std::chrono::system_clock::now().time_since_epoch()).count());
