@@ -76,6 +76,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(0, 1);
   app.get_formatter()->column_width(32);
   add_run(app);
+  add_report(app);
   add_replay(app);
   add_eval(app);
   add_show(app);
