@@ -72,7 +72,7 @@ th { color: var(--soft); font-weight: 600; } tbody tr:last-child td { border-bot
 details { margin-top: 16px; } summary { cursor: pointer; font-weight: 600; }
 pre { overflow-x: auto; background: var(--card); border-radius: 8px; padding: 12px; font-size: .8rem; line-height: 1.45; }
 @media (max-width: 640px) {
-  svg text { font-size: 23px; }
+  svg text { font-size: 23px; } svg .point { r: 6.5px; }
   main { padding: 16px 12px 32px; }
   h1 { font-size: 1.3rem; }
 }

@@ -66,7 +66,7 @@ std::string tooltip(const std::string& title) { return "<title>" + html_escaped(
 std::string grid(const Axis& x, const Axis& y, const std::string& x_label) {
   std::string out;
   const auto rows = y.log ? log_ticks(y.least, y.most) : round_ticks(y.least, y.most, 5);
-  const auto row_labels = tick_labels(rows);
+  const auto row_labels = tick_labels(rows, y.log);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const double at = y(rows[i]);
     out += format("<path class=\"grid\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>", left, at, width - right);
@@ -118,7 +118,7 @@ std::string drawn(const ChartLine& line, const Axis& x, const Axis& y) {
   const double radius = line.points.size() <= 60 ? 5 : 3.5;
   for (const ChartPoint& p : line.points) {
     if (p.title.empty() || !x.shows(p.x) || !y.shows(p.y)) continue;
-    out += format("<circle class=\"dot {}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\">{}</circle>\n", color,
+    out += format("<circle class=\"dot point {}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\">{}</circle>\n", color,
                   x(p.x), y(p.y), radius, tooltip(p.title));
   }
   return out;

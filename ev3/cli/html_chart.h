@@ -65,7 +65,8 @@ std::string html_figure(const std::string& title, const std::string& subtitle, c
 std::vector<double> round_ticks(double least, double most, int wanted);
 /// Powers of ten within [least, most], with their multiples by 2 and 5 where that gives less than three.
 std::vector<double> log_ticks(double least, double most);
-/// Labels with as many digits as it takes to tell them apart: "0.85", "20,000", "1.5 M".
-std::vector<std::string> tick_labels(const std::vector<double>& ticks);
+/// Labels with as many digits as it takes to tell neighbours apart: "0.85", "20,000", "1.5 M". `log`: each
+/// with its own digits: "10", "1", "0.1".
+std::vector<std::string> tick_labels(const std::vector<double>& ticks, bool log = false);
 
 }  // namespace ev3::cli

@@ -42,27 +42,21 @@ std::vector<double> log_ticks(double least, double most) {
   return powers.size() >= 3 ? powers : within({1, 2, 5}, 1);
 }
 
-std::vector<std::string> tick_labels(const std::vector<double>& ticks) {
-  double most = 0, step = ticks.empty() ? 1 : std::abs(ticks.front());
-  for (std::size_t i = 0; i < ticks.size(); ++i) {
-    most = std::max(most, std::abs(ticks[i]));
-    if (i > 0) step = std::min(step > 0 ? step : ticks[i] - ticks[i - 1], ticks[i] - ticks[i - 1]);
-  }
+std::vector<std::string> tick_labels(const std::vector<double>& ticks, bool log) {
+  double most = 0;
+  for (const double tick : ticks) most = std::max(most, std::abs(tick));
   const double unit = most >= 1e10 ? 1e9 : most >= 1e7 ? 1e6 : most >= 2e5 ? 1e3 : 1;
   const char* suffix = unit == 1e9 ? " G" : unit == 1e6 ? " M" : unit == 1e3 ? " k" : "";
+  const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : most;
   std::vector<std::string> out;
   for (const double tick : ticks) {
-    // On a logarithmic axis each tick is its own step.
-    const double own = std::min(std::abs(tick) > 0 ? std::abs(tick) : step, step > 0 ? step : 1) / unit;
-    const int decimals = own >= 1 ? 0 : static_cast<int>(std::ceil(-std::log10(own) - 1e-9));
-    const double value = tick / unit;
-    if (tick != 0 && std::abs(tick) < 1e-4) {
-      out.push_back(fmt::format("{:.0e}", tick));
-    } else if (decimals == 0) {
-      out.push_back(grouped(std::llround(value)) + (tick != 0 ? suffix : ""));
-    } else {
-      out.push_back(fmt::format("{:.{}f}{}", value, decimals, tick != 0 ? suffix : ""));
-    }
+    const double digits_of = (log ? tick : step) / unit, value = tick / unit;
+    const int decimals =
+        digits_of >= 1 || digits_of <= 0 ? 0 : static_cast<int>(std::ceil(-std::log10(digits_of) - 1e-9));
+    const std::string number = decimals > 4    ? fmt::format("{:.0e}", value)
+                               : decimals == 0 ? grouped(std::llround(value))
+                                               : fmt::format("{:.{}f}", value, decimals);
+    out.push_back(tick == 0 ? "0" : number + suffix);
   }
   return out;
 }

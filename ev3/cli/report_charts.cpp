@@ -166,7 +166,7 @@ std::string decisions_chart(const RunRecords& run) {
 std::string losses_chart(const RunRecords& run) {
   const std::size_t candidates = run.experiment.losses.size() * run.experiment.optimizers.size();
   const std::size_t trajectories = std::max<std::size_t>(1, run.rounds.size() * candidates);
-  const std::size_t points = std::clamp<std::size_t>(6000 / trajectories, 4, 40);
+  const std::size_t points = std::clamp<std::size_t>(3000 / trajectories, 4, 25);
   Chart chart{.title = "Loss of the trajectories",
               .subtitle = "cross entropy or distillation as trained, means over pieces; strong: selected",
               .x_label = "steps of each candidate",
@@ -222,6 +222,20 @@ std::string parameters_chart(const RunRecords& run) {
               .log_y = log};
   chart.x_least = 0;
   if (!log) chart.y_least = 0;
+  return html_chart(chart);
+}
+
+std::string time_chart(const RunRecords& run) {
+  ChartLine line{.points = {}, .color = 2};
+  for (std::size_t i = 0; i < run.rounds.size(); ++i) {
+    const StepRecord& r = run.rounds[i].record;
+    line.points.push_back({r.round + 1.0, run.seconds[i],
+                           format("round {}: {}\n{}, {} steps of each candidate", r.round + 1,
+                                  seconds_text(run.seconds[i]), r.network, grouped(r.trajectory_length))});
+  }
+  Chart chart{
+      .title = "Time", .subtitle = "seconds of a round, with its test", .x_label = "round", .lines = {line}};
+  chart.x_least = chart.y_least = 0;
   return html_chart(chart);
 }
 

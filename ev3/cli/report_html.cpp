@@ -173,11 +173,8 @@ std::string run_page(const RunRecords& run, const RunFigures& figures) {
     body += "<p>No round is over yet.</p>\n";
   } else {
     body += "<div class=\"charts\">\n" + accuracy_chart(run) + decisions_chart(run) + losses_chart(run) +
-            parameters_chart(run) + wins_figure(run) + "</div>\n<h2>Rounds</h2>\n" +
-            as_html(rounds_table(run)) +
-            "<p class=\"note\">assess: the mean of each candidate, * the selected one; candidate, current, "
-            "stable: "
-            "what adapt measured, [lcb, ucb]; test: the stable model, which no decision sees.</p>\n";
+            wins_figure(run) + parameters_chart(run) + time_chart(run) + "</div>\n<h2>Rounds</h2>\n" +
+            as_html(rounds_table(run));
   }
   body += text_details("Config", to_toml(run.experiment));
   if (!run.environment.empty()) body += text_details("Environment", run.environment);

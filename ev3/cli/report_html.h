@@ -17,5 +17,6 @@ std::string accuracy_chart(const RunRecords& run);
 std::string decisions_chart(const RunRecords& run);
 std::string losses_chart(const RunRecords& run);
 std::string parameters_chart(const RunRecords& run);
+std::string time_chart(const RunRecords& run);
 
 }  // namespace ev3::cli

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 
@@ -15,8 +16,12 @@ namespace {
 
 using autodiff::fail;
 
-// A value as a name shows it: text without quotes, lists without spaces.
+// A value as a name shows it: text without quotes, 2 for 2.0, lists without spaces.
 std::string plain(const toml::node& node) {
+  if (const auto number = node.value<double>(); number && node.is_floating_point()) {
+    char digits[40];
+    return {digits, std::to_chars(digits, digits + sizeof digits, *number).ptr};
+  }
   if (const auto text = node.value<std::string>(); text && node.is_string()) return *text;
   if (const toml::array* list = node.as_array()) {
     std::string out;

@@ -54,7 +54,7 @@ std::string assess_text(const StepRecord& r) {
   std::string out;
   for (std::size_t c = 0; c < r.assess.candidates.size(); ++c) {
     const bool selected = static_cast<int>(c) == r.assess.selected;
-    out += (out.empty() ? "" : " ") + short_number(r.assess.candidates[c].mean) + (selected ? "*" : "");
+    out += format("{:<6}", short_number(r.assess.candidates[c].mean) + (selected ? "*" : ""));
   }
   return out;
 }
@@ -190,12 +190,17 @@ Table candidates_table(const RunRecords& run) {
 Table rounds_table(const RunRecords& run) {
   const std::size_t candidates = run.experiment.losses.size() * run.experiment.optimizers.size();
   const bool narrow = candidates <= 8;
-  std::string letters = "assess";
-  for (std::size_t c = 0; c < candidates && narrow; ++c) letters += ' ' + candidate_letter(c);
-  Table table{.alignment = "rlrllllllrr",
-              .head = {"round", "network", "steps", letters, "by", "candidate", "current", "stable",
-                       "verdict", "test", "time"},
-              .rows = {}};
+  std::string letters = narrow ? "" : "assess";
+  for (std::size_t c = 0; c < candidates && narrow; ++c) letters += format("{:<6}", candidate_letter(c));
+  Table table{
+      .alignment = "rlllrllllrr",
+      .head = {"round", "network", "by", "verdict", "test", "candidate", "current", "stable", letters,
+               "steps", "time"},
+      .rows = {},
+      .notes = {std::string(narrow ? "a, b, ...: mean of each candidate in assess, * the selected one. "
+                                   : "assess: mean of the selected candidate. ") +
+                "candidate, current, stable: mean [lcb, ucb] in adapt. test: the stable model, which no "
+                "decision sees."}};
   for (std::size_t i = 0; i < run.rounds.size(); ++i) {
     const Round& round = run.rounds[i];
     const StepRecord& r = round.record;
@@ -205,10 +210,10 @@ Table rounds_table(const RunRecords& run) {
       return bounds_text(b.mean, b.lcb, b.ucb);
     };
     const auto selected = static_cast<std::size_t>(r.assess.selected);
-    table.rows.push_back({std::to_string(r.round + 1), r.network, grouped(r.gradient_steps),
+    table.rows.push_back({std::to_string(r.round + 1), r.network, candidate_letter(selected), verdict(r),
+                          short_number(round.test.accuracy()), bounds(0), bounds(1), bounds(2),
                           narrow ? assess_text(r) : short_number(r.assess.candidates[selected].mean),
-                          candidate_letter(selected), bounds(0), bounds(1), bounds(2), verdict(r),
-                          short_number(round.test.accuracy()), seconds_text(run.seconds[i])});
+                          grouped(r.gradient_steps), seconds_text(run.seconds[i])});
   }
   return table;
 }
