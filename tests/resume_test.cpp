@@ -73,7 +73,8 @@ std::map<std::string, std::string> contents(const fs::path& folder) {
   std::map<std::string, std::string> out;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     const std::string name = fs::relative(entry.path(), folder).string();
-    if (entry.is_regular_file() && !name.starts_with("metrics") && name != "env.txt")
+    if (entry.is_regular_file() && !name.starts_with("metrics") && !name.starts_with("events") &&
+        name != "env.txt")
       out[name] = content_of(entry.path());
   }
   return out;

@@ -6,20 +6,12 @@
 
 #include <algorithm>
 #include <fstream>
-#include <functional>
-#include <map>
 
-#include "tests/catch.h"
-#include "tests/command.h"
+#include "tests/wrong_input.h"
 
 namespace {
 
-namespace fs = std::filesystem;
-
-void write(const fs::path& path, const std::string& bytes) {
-  fs::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary) << bytes;
-}
+using namespace wrong_input;
 
 std::string big_endian(std::uint32_t value) {
   std::string out;
@@ -57,26 +49,6 @@ const std::string kernel = R"({"dtype":"F32","shape":[2,2],"data_offsets":[0,16]
                   bias = R"({"dtype":"F32","shape":[2],"data_offsets":[16,24]})",
                   network = R"({\"family\":\"mlp\",\"inputs\":[2],\"hidden\":[],\"classes\":2})";
 
-/// "name: content" of everything below a folder.
-std::map<std::string, std::string> snapshot(const fs::path& folder) {
-  std::map<std::string, std::string> out;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    const std::string name = fs::relative(entry.path(), folder).string();
-    out[name] = entry.is_regular_file() ? content_of(entry.path()) : "not a file";
-  }
-  return out;
-}
-
-const std::string small =
-    "--set data.name=moons --set data.samples=300 --set rounds=3 --set explore.trajectory_length=5 ";
-
-struct Case {
-  const char* name;
-  std::string arguments;  ///< @ stands for the folder of the case
-  std::string part;       ///< of the message
-  std::function<void(const fs::path&)> prepare = [](const fs::path&) {};
-};
-
 Case config(const char* name, const std::string& text, const std::string& part) {
   return {name, "run @/c.toml --out @/out", part, [text](const fs::path& f) { write(f / "c.toml", text); }};
 }
@@ -97,13 +69,6 @@ Case resume(
     const char* name, const std::string& arguments, const std::string& part,
     const std::function<void(const fs::path&)>& prepare = [](const fs::path&) {}) {
   return {name, "run --resume @/run " + arguments, part, prepare};
-}
-
-void replace(const fs::path& path, const std::string& from, const std::string& to) {
-  std::string text = content_of(path);
-  const std::size_t at = text.find(from);
-  REQUIRE(at != text.npos);
-  write(path, text.replace(at, from.size(), to));
 }
 
 const std::vector<Case>& cases() {
@@ -234,43 +199,11 @@ const std::vector<Case>& cases() {
   return list;
 }
 
-/// A finished run in a folder "run", made once.
-const fs::path& finished() {
-  static const TempFolder folder;
-  static const fs::path path = [] {
-    REQUIRE(ev3_command("run --quiet " + small + "--out " + (folder / "run").string()).code == 0);
-    return (folder / "run").parent_path();
-  }();
-  return path;
-}
-
-std::string with_folder(std::string text, const fs::path& folder) {
-  for (std::size_t at = 0; (at = text.find('@', at)) != text.npos;) text.replace(at, 1, folder.string());
-  return text;
-}
-
-void check_refused(const Case& c, const fs::path& folder) {
-  const auto before = snapshot(folder);
-  const Outcome outcome = ev3_command(with_folder(c.arguments, folder));
-  CHECK(outcome.code == 2);
-  CHECK(outcome.out == "");
-  CHECK_THAT(outcome.err, ContainsSubstring(c.part));
-  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
-  CHECK(snapshot(folder) == before);
-}
-
 }  // namespace
 
 TEST_CASE("every kind of wrong input gets one clear line and changes nothing") {
   REQUIRE(cases().size() >= 40);
-  for (const Case& c : cases()) {
-    INFO(c.name << ": ev3 " << c.arguments);
-    const TempFolder temp;
-    const fs::path folder = temp / "x";
-    fs::copy(finished(), folder, fs::copy_options::recursive);
-    c.prepare(folder);
-    check_refused(c, folder);
-  }
+  check_all_refused(cases());
 }
 
 TEST_CASE("a folder in which another process computes is left alone") {

@@ -67,7 +67,7 @@ svg .hit { fill: transparent; stroke: transparent; }
 .bars .label { display: flex; justify-content: space-between; gap: 12px; font-size: .9rem; font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; }
 table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 5px 10px; text-align: left; white-space: nowrap; border-bottom: 1px solid var(--line); }
+th, td { padding: 5px 10px; text-align: left; white-space: pre; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; } tbody tr:last-child td { border-bottom: 0; } .r { text-align: right; }
 details { margin-top: 16px; } summary { cursor: pointer; font-weight: 600; }
 pre { overflow-x: auto; background: var(--card); border-radius: 8px; padding: 12px; font-size: .8rem; line-height: 1.45; }

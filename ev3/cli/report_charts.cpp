@@ -156,7 +156,8 @@ std::string decisions_chart(const RunRecords& run) {
   }
   svg += format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">round</text>\n</svg>\n",
                 (left + width - right) / 2, height - 8);
-  return html_figure("Decisions", "the candidate that assess selected; darker: better in assess", svg,
+  return html_figure("Decisions", "the candidate that assess selected; stronger colour: better in assess",
+                     svg,
                      {{2, "dot", "better, new stable"},
                       {0, "dot", "kept"},
                       {7, "ring", "rejected"},

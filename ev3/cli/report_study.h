@@ -42,8 +42,8 @@ struct Study {
 };
 
 /// FLOPs of a training step, as its compiled program counts them (nn::LossGradient(...).program().flops()):
-/// additions and multiplications of the loss and its gradient, without the optimizer. Compiles once per
-/// network, loss and batch.
+/// additions and multiplications of the loss and its gradient, without the optimizer. NaN for a loss with
+/// a teacher that is not in the records. Compiles once per network, loss and batch.
 class StepFlops {
  public:
   double operator()(const nn::Network& network, const nn::Loss& loss, int batch);

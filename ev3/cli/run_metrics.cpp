@@ -54,6 +54,16 @@ std::string metrics_csv(const Round& round, const RoundTime& time) {
                      start("test"), number(round.test.accuracy()), number(round.test.loss));
 }
 
+std::vector<Scalar> size_scalars(std::string_view network, double parameters) {
+  const auto json = nlohmann::json::parse(network);
+  if (!json.is_object() || !json.contains("filters") || !json.contains("blocks")) {
+    return {{"num_params", parameters}};
+  }
+  return {{"resnet_num_filters", json["filters"].get<double>()},
+          {"resnet_stage_size", json["blocks"].at(0).get<double>()},
+          {"resnet_num_params", parameters}};
+}
+
 std::string metrics_event(const Round& round, double time) {
   const StepRecord& r = round.record;
   const Bounds& best = best_bounds(r.adapt);
@@ -64,15 +74,9 @@ std::string metrics_event(const Round& round, double time) {
                               {"eval_loss", round.test.loss},
                               {"train_selected_loss_idx", static_cast<double>(r.selected())},
                               {"pass_idx", 0}};  // a run is one pass
-  const auto parameters = static_cast<double>(r.parameters);
-  const auto network = round.network ? nlohmann::json::parse(nn::to_json(*round.network)) : nlohmann::json();
-  if (network.is_object() && network.contains("filters") && network.contains("blocks")) {
-    scalars.push_back({"resnet_num_filters", network["filters"].get<double>()});
-    scalars.push_back({"resnet_stage_size", network["blocks"].front().get<double>()});
-    scalars.push_back({"resnet_num_params", parameters});
-  } else {
-    scalars.push_back({"num_params", parameters});
-  }
+  const std::string network = round.network ? nn::to_json(*round.network) : "null";
+  const auto sizes = size_scalars(network, static_cast<double>(r.parameters));
+  scalars.insert(scalars.end(), sizes.begin(), sizes.end());
   return scalar_event(time, r.gradient_steps, scalars);
 }
 

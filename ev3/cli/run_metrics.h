@@ -24,8 +24,10 @@ std::string metrics_jsonl(const Round& round, const RoundTime& time);
 extern const char* const metrics_csv_header;
 std::string metrics_csv(const Round& round, const RoundTime& time);
 
-/// The same as one record of a TensorBoard event file, without what TensorBoard knows anyway. Networks with
-/// filters and blocks have the reference's tags resnet_*, others num_params.
+/// The same as one record of a TensorBoard event file, without what TensorBoard knows anyway.
 std::string metrics_event(const Round& round, double time);
+/// The size of a network, given as its JSON (nn::to_json; "null" where it is not known), under the tags of
+/// the reference where it has filters and blocks (blocks: those of the first stage), else as num_params.
+std::vector<Scalar> size_scalars(std::string_view network, double parameters);
 
 }  // namespace ev3::cli
