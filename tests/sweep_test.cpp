@@ -23,7 +23,8 @@ std::map<std::string, std::string> contents(const fs::path& folder) {
   std::map<std::string, std::string> out;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     const std::string name = fs::relative(entry.path(), folder).string();
-    const bool tells_times = name.starts_with("metrics") || name.starts_with("events") || name == "env.txt";
+    const std::string file = entry.path().filename().string();
+    const bool tells_times = file.starts_with("metrics") || file.starts_with("events") || file == "env.txt";
     if (entry.is_regular_file() && !tells_times) out[name] = content_of(entry.path());
   }
   return out;
@@ -86,7 +87,7 @@ TEST_CASE("a plan has every combination once, under a name that says which") {
   CHECK(plan.runs[7].experiment.seed == 3);
 
   const SweepPlan paths = make_plan({.config = "",
-                                     .seeds = "",
+                                     .seeds = {},
                                      .overrides = {"data.name=file", "data.path=x.csv"},
                                      .grid = {"data.label=a/b,a_b," + std::string(300, 'x')}});
   CHECK(paths.runs[0].name == "label=a_b,seed=1");

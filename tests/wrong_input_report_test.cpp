@@ -18,7 +18,8 @@ Case report(
 Case sweep(
     const char* name, const std::string& arguments, const std::string& part,
     const std::function<void(const fs::path&)>& prepare = [](const fs::path&) {}) {
-  return {name, "sweep " + small + "--out @/s " + arguments, part, prepare};
+  const bool has_out = arguments.find("--out") != arguments.npos;
+  return {name, "sweep " + small + (has_out ? "" : "--out @/s ") + arguments, part, prepare};
 }
 
 const std::vector<Case>& cases() {
@@ -53,8 +54,8 @@ const std::vector<Case>& cases() {
                fs::copy(f / "run", f / "bad", fs::copy_options::recursive);
                write(f / "bad/config.toml", "rounds = 0\n");
              }),
-      {"an unknown option of report", "report @/run --htlm x",
-       "unknown option '--htlm': did you mean '--html'?"},
+      {"an unknown option of report", "report @/run --markdwn x",
+       "unknown option '--markdwn': did you mean '--markdown'?"},
 
       sweep("no config", "@/no.toml", "cannot read"),
       sweep("an unknown key in the grid", "--grid asess.alpha=1,2",

@@ -127,9 +127,9 @@ void Sweep::sort_out() {
   jobs_ = std::clamp(jobs_, 1, std::max(1, static_cast<int>(waiting_.size())));
   threads_ = std::max(1, autodiff::kernels::threads() / jobs_);
   if (quiet_) return;
-  fmt::print("{} runs{}, {} at a time with {} thread{} each, in {}\n", plan_.runs.size(),
-             done_ ? fmt::format(" ({} finished already)", done_) : "", jobs_, threads_,
-             threads_ == 1 ? "" : "s", folder_.string());
+  fmt::print("{} run{}{}, {} at a time with {} thread{} each, in {}\n", plan_.runs.size(),
+             plan_.runs.size() == 1 ? "" : "s", done_ ? fmt::format(" ({} finished already)", done_) : "",
+             jobs_, threads_, threads_ == 1 ? "" : "s", folder_.string());
   std::fflush(stdout);
 }
 

@@ -86,7 +86,7 @@ std::string folder_name(const std::vector<GridAxis>& grid, const std::vector<std
   return out + "seed=" + std::to_string(seed);
 }
 
-// The config of a run. What is wrong with a value of the grid is said of --grid.
+// The config of a run. What is wrong with it is said of --grid.
 Experiment resolve(const std::string& text, const std::string& where,
                    const std::vector<std::string>& overrides, const std::vector<std::string>& chosen,
                    std::int64_t seed) {
@@ -96,11 +96,15 @@ Experiment resolve(const std::string& text, const std::string& where,
   try {
     return parse_experiment(text, where, all);
   } catch (const autodiff::Error& error) {
-    const std::string what = error.what();
+    // The config alone is right: it is the choice.
+    std::string what = error.what(), choice;
     for (const std::string& assignment : chosen) {
-      if (what.starts_with("--set " + assignment)) fail("--grid ", what.substr(6));
+      choice += (choice.empty() ? "" : " ") + assignment;
+      const std::string said_of_it = "--set " + assignment + ": ";
+      if (what.starts_with(said_of_it)) fail("--grid ", what.substr(6));
     }
-    throw;
+    if (choice.empty()) throw;
+    fail("--grid ", choice, ": ", what.starts_with("config: ") ? what.substr(8) : what);
   }
 }
 
@@ -183,7 +187,7 @@ SweepPlan make_plan(const SweepRequest& request) {
   std::vector<std::string> keys;
   for (const std::string& axis : request.grid) keys.push_back(grid.emplace_back(parse_axis(axis)).key);
   want_each_once(keys, "--grid");
-  const auto seeds = request.seeds.empty() ? std::vector{base.seed} : parse_seeds(request.seeds);
+  const auto seeds = request.seeds ? parse_seeds(*request.seeds) : std::vector{base.seed};
   std::size_t runs = seeds.size();
   for (const GridAxis& axis : grid) {
     runs *= axis.values.size();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,7 +35,8 @@ struct SweepPlan {
 
 /// What the command line asks for. Without a config it is the digits experiment, without seeds the config's.
 struct SweepRequest {
-  std::string config, seeds;
+  std::string config;
+  std::optional<std::string> seeds = {};
   std::vector<std::string> overrides, grid;
 };
 
