@@ -171,10 +171,10 @@ TEST_CASE("axes have round numbers") {
   using Ticks = std::vector<double>;
   CHECK(tick_labels(round_ticks(0, 36000, 4)) == std::vector<std::string>{"0", "10,000", "20,000", "30,000"});
   CHECK(tick_labels(round_ticks(0.81, 0.96, 5)) == std::vector<std::string>{"0.85", "0.90", "0.95"});
-  CHECK(tick_labels(round_ticks(0, 3e6, 3)) ==
-        std::vector<std::string>{"0", "1,000 k", "2,000 k", "3,000 k"});
+  CHECK(tick_labels(round_ticks(0, 3e6, 3)) == std::vector<std::string>{"0", "1 M", "2 M", "3 M"});
   CHECK(tick_labels(log_ticks(0.0005, 20), true) ==
         std::vector<std::string>{"0.001", "0.01", "0.1", "1", "10"});
+  CHECK(tick_labels(log_ticks(600, 2e6), true) == std::vector<std::string>{"1 k", "10 k", "100 k", "1 M"});
   CHECK(tick_labels(log_ticks(600, 3000), true) == std::vector<std::string>{"1,000", "2,000"});
   CHECK(round_ticks(3, 3, 5) == Ticks{3});
   for (const double most : {0.003, 0.7, 1.0, 9.0, 12345.0, 1e12}) {

@@ -52,6 +52,7 @@ svg .band { fill: currentColor; opacity: .16; }
 svg .dot { fill: currentColor; stroke: var(--card); stroke-width: 1; vector-effect: non-scaling-stroke; }
 svg .ring { fill: var(--card); stroke: currentColor; stroke-width: 2; vector-effect: non-scaling-stroke; }
 svg .mark { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 3 3; vector-effect: non-scaling-stroke; }
+svg .bar { fill: currentColor; }
 svg .hit { fill: transparent; stroke: transparent; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 6px 0 0; padding: 0; font-size: .85rem; }
 .legend li { display: flex; align-items: center; gap: 6px; min-width: 0; overflow-wrap: anywhere; }

@@ -115,11 +115,12 @@ std::string drawn(const ChartLine& line, const Axis& x, const Axis& y) {
   const std::string color = color_class(line.color);
   std::string out = format("<path class=\"line {}{}\" d=\"{}\"/>\n", color, line.faint ? " faint" : "",
                            path_of(line, x, y));
-  const double radius = line.points.size() <= 60 ? 5 : 3.5;
+  // Many dots would hide the line: they are there for the pointer only.
+  const char* form = line.points.size() <= 60 ? "dot point" : "hit";
   for (const ChartPoint& p : line.points) {
     if (p.title.empty() || !x.shows(p.x) || !y.shows(p.y)) continue;
-    out += format("<circle class=\"dot point {}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\">{}</circle>\n", color,
-                  x(p.x), y(p.y), radius, tooltip(p.title));
+    out += format("<circle class=\"{} {}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\">{}</circle>\n", form, color,
+                  x(p.x), y(p.y), tooltip(p.title));
   }
   return out;
 }

@@ -45,18 +45,24 @@ std::vector<double> log_ticks(double least, double most) {
 std::vector<std::string> tick_labels(const std::vector<double>& ticks, bool log) {
   double most = 0;
   for (const double tick : ticks) most = std::max(most, std::abs(tick));
-  const double unit = most >= 1e10 ? 1e9 : most >= 1e7 ? 1e6 : most >= 2e5 ? 1e3 : 1;
-  const char* suffix = unit == 1e9 ? " G" : unit == 1e6 ? " M" : unit == 1e3 ? " k" : "";
   const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : most;
   std::vector<std::string> out;
   for (const double tick : ticks) {
-    const double digits_of = (log ? tick : step) / unit, value = tick / unit;
+    if (tick == 0) {
+      out.emplace_back("0");
+      continue;
+    }
+    // The unit is that of the largest label, on a logarithmic axis the label's own.
+    const double size = log ? std::abs(tick) : most;
+    const double unit = size >= 1e9 ? 1e9 : size >= 1e6 ? 1e6 : most >= 2e5 && size >= 1e3 ? 1e3 : 1;
+    const char* suffix = unit == 1e9 ? " G" : unit == 1e6 ? " M" : unit == 1e3 ? " k" : "";
+    const double value = tick / unit, digit = (log ? std::abs(tick) : step) / unit;
     const int decimals =
-        digits_of >= 1 || digits_of <= 0 ? 0 : static_cast<int>(std::ceil(-std::log10(digits_of) - 1e-9));
+        digit >= 1 || digit <= 0 ? 0 : static_cast<int>(std::ceil(-std::log10(digit) - 1e-9));
     const std::string number = decimals > 4    ? fmt::format("{:.0e}", value)
                                : decimals == 0 ? grouped(std::llround(value))
                                                : fmt::format("{:.{}f}", value, decimals);
-    out.push_back(tick == 0 ? "0" : number + suffix);
+    out.push_back(number + suffix);
   }
   return out;
 }

@@ -54,17 +54,30 @@ Fate fate(const StepRecord& r) {
   return r.adapt.significant || r.rule == AdaptRule::always_accept ? Fate::stable : Fate::kept;
 }
 
-// A sign for each fate that differs in form as well as in colour.
-std::string sign(Fate what, double x, double y, double radius, const std::string& title) {
+// Units that a round needs for more than a bar.
+constexpr double narrow = 14;
+
+// A sign for each fate that differs in form as well as in colour, within `width` times `height` around (x,
+// y). Where a round is narrow it is a bar: tall, half as tall, flat.
+std::string sign(Fate what, double x, double y, double width, double height, const std::string& title) {
   const std::string tooltip = "<title>" + html_escaped(title) + "</title>";
-  if (what == Fate::grown) {
+  const char* color = what == Fate::grown    ? "c1"
+                      : what == Fate::stable ? "c2"
+                      : what == Fate::kept   ? "c0"
+                                             : "c7";
+  const auto box = [&](const char* form, double w, double h) {
     return format(
-        "<rect class=\"dot c1\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\">{}</rect>\n",
-        x - radius, y - radius, 2 * radius, 2 * radius, tooltip);
+        "<rect class=\"{} {}\" x=\"{:.2f}\" y=\"{:.1f}\" width=\"{:.2f}\" height=\"{:.1f}\">{}</rect>\n",
+        form, color, x - w / 2, y - h / 2, w, h, tooltip);
+  };
+  if (width < narrow) {
+    const double share = what == Fate::rejected ? 0.2 : what == Fate::kept ? 0.5 : 0.9;
+    return box("bar", 0.92 * width, share * height);
   }
-  const char* form = what == Fate::stable ? "dot c2" : what == Fate::kept ? "dot c0" : "ring c7";
-  return format("<circle class=\"{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\">{}</circle>\n", form, x, y,
-                radius, tooltip);
+  const double radius = std::min({0.3 * width, 0.3 * height, 11.0});
+  if (what == Fate::grown) return box("dot", 2 * radius, 2 * radius);
+  return format("<circle class=\"{} {}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\">{}</circle>\n",
+                what == Fate::rejected ? "ring" : "dot", color, x, y, radius, tooltip);
 }
 
 // How good the candidates of a round were, the best and the worst of them as 1 and 0.
@@ -119,7 +132,7 @@ std::string decisions_chart(const RunRecords& run) {
   const std::vector<std::string> names = candidate_names(run.experiment);
   const auto rows = static_cast<double>(names.size()), columns = static_cast<double>(run.rounds.size());
   const double row = std::clamp(360 / rows, 20.0, 60.0), column = (width - left - right) / columns;
-  const double height = top + rows * row + axis, radius = std::clamp(std::min(row, column) * 0.3, 1.5, 11.0);
+  const double height = top + rows * row + axis;
   std::string svg = format(
       "<svg viewBox=\"0 0 {} {:.0f}\" role=\"img\" aria-label=\"Which candidate assess selected "
       "in each round, and what adapt made of it\">\n",
@@ -144,7 +157,7 @@ std::string decisions_chart(const RunRecords& run) {
           0.05 + 0.25 * shade[c], html_escaped(title));
     }
     const auto selected = static_cast<std::size_t>(r.assess.selected);
-    svg += sign(fate(r), x + column / 2, top + (static_cast<double>(selected) + 0.5) * row, radius,
+    svg += sign(fate(r), x + column / 2, top + (static_cast<double>(selected) + 0.5) * row, column, row,
                 format("round {}, {}: {}\nassess {}\n{}", r.round + 1, candidate_letter(selected),
                        names[selected], interval_text(r.assess.candidates[selected]), verdict(r)));
   }
@@ -156,12 +169,18 @@ std::string decisions_chart(const RunRecords& run) {
   }
   svg += format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">round</text>\n</svg>\n",
                 (left + width - right) / 2, height - 8);
+  std::vector<ChartKey> keys{{2, "dot", "better, new stable"},
+                             {0, "dot", "kept"},
+                             {7, "ring", "rejected"},
+                             {1, "square", "thrown away, the network grew"}};
+  if (column < narrow) {
+    keys = {{2, "square", "tall: better, new stable"},
+            {0, "square", "half as tall: kept"},
+            {7, "square", "flat: rejected"},
+            {1, "square", "tall: thrown away, the network grew"}};
+  }
   return html_figure("Decisions", "the candidate that assess selected; stronger colour: better in assess",
-                     svg,
-                     {{2, "dot", "better, new stable"},
-                      {0, "dot", "kept"},
-                      {7, "ring", "rejected"},
-                      {1, "square", "thrown away, the network grew"}});
+                     svg, keys);
 }
 
 std::string losses_chart(const RunRecords& run) {
