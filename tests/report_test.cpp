@@ -1,5 +1,4 @@
 // `ev3 report`: tables and pages of real runs, and of runs that are unfinished or of early versions.
-// Above 300 lines for its readers of CSV and HTML.
 #include <algorithm>
 #include <cmath>
 #include <map>
