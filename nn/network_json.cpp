@@ -39,7 +39,8 @@ class Reader {
     if (!json_[key].is_boolean()) wrong(key, "true or false", json_[key]);
     return json_[key].get<bool>();
   }
-  /// Refuses other keys than these; to be called first, as a misspelled key is the better message than a missing one.
+  /// Refuses other keys than these; to be called first, as a misspelled key is the better message than a
+  /// missing one.
   void expect(std::vector<std::string> keys) {
     keys.push_back("family");
     for (const auto& [key, value] : json_.items()) {

@@ -13,7 +13,8 @@
 
 namespace {
 
-const std::vector<std::string> commands{"run", "replay", "eval", "show", "data", "doctor", "completion"};
+const std::vector<std::string> commands{"run",  "sweep", "report", "replay",    "eval",
+                                        "show", "data",  "doctor", "completion"};
 
 /// A small network that knows some of the digits, as a file.
 struct DigitsModel {

@@ -94,7 +94,8 @@ TEST_CASE("distillation: forward, Hinton's scale, and a share of hard labels") {
   const double t = 0.5;
   std::vector<double> expected;
   for (int i = 0; i < samples; ++i) {
-    const auto p = log_softmax(student, i, t), q = log_softmax(teacher, i, t), hard = log_softmax(student, i, 1);
+    const auto p = log_softmax(student, i, t), q = log_softmax(teacher, i, t),
+               hard = log_softmax(student, i, 1);
     double kl = 0;
     for (std::size_t c = 0; c < classes; ++c) kl += std::exp(q[c]) * (q[c] - p[c]);
     const auto label = static_cast<std::size_t>(labels[static_cast<std::size_t>(i)]);
@@ -113,9 +114,9 @@ TEST_CASE("distillation: forward, Hinton's scale, and a share of hard labels") {
 TEST_CASE("the mean loss is the mean over the batch") {
   autodiff::Graph g;
   const autodiff::Value x = g.input({samples, classes}, "x"), target = g.labels(samples);
-  const float mean =
-      autodiff::evaluate(nn::mean_loss(nn::CrossEntropy{}, x, {.labels = target}), {{x, student}}, {{target, labels}})
-          .item();
+  const float mean = autodiff::evaluate(nn::mean_loss(nn::CrossEntropy{}, x, {.labels = target}),
+                                        {{x, student}}, {{target, labels}})
+                         .item();
   double sum = 0;
   for (const double one : per_sample(nn::CrossEntropy{})) sum += one;
   CHECK(static_cast<double>(mean) == Approx(sum / samples).epsilon(1e-6));
@@ -142,6 +143,7 @@ TEST_CASE("descriptions, and what is refused") {
   CHECK_THAT(refusal(nn::CrossEntropy{.multipliers = {1, -0.5f}}), ContainsSubstring("got -0.5"));
   CHECK_THAT(refusal(nn::CrossEntropy{.multipliers = {infinity}}), ContainsSubstring("got inf"));
   CHECK_THAT(refusal(nn::Distillation{.temperature = 0}), ContainsSubstring("positive temperature, got 0"));
-  CHECK_THAT(refusal(nn::Distillation{.hard_weight = 1.5f}), ContainsSubstring("hard_weight from 0 to 1, got 1.5"));
+  CHECK_THAT(refusal(nn::Distillation{.hard_weight = 1.5f}),
+             ContainsSubstring("hard_weight from 0 to 1, got 1.5"));
   CHECK_THAT(refusal(nn::Distillation{.teacher = -1}), ContainsSubstring("teacher from 0 on, got -1"));
 }

@@ -16,7 +16,8 @@ namespace kernels = autodiff::kernels;
 namespace {
 
 const fs::path golden = fs::path(EV3_SOURCE_DIR) / "tests" / "golden";
-const char* const bundles[] = {"always-accept-expand", "kd", "mlp-adamw-start", "mlp-deepen", "mlp-demo", "mlp-reject", "mlp-widen"};
+const char* const bundles[] = {
+    "always-accept-expand", "kd", "mlp-adamw-start", "mlp-deepen", "mlp-demo", "mlp-reject", "mlp-widen"};
 
 // What `ev3 replay` makes of a bundle: "ok" (exit code 0), "mismatch: ..." or "not within tolerance: ..."
 // (1), or "error: ..." (2).

@@ -9,6 +9,7 @@
 #include <map>
 #include <thread>
 
+#include "ev3/cli/tfevents.h"
 #include "tests/catch.h"
 #include "tests/command.h"
 
@@ -73,7 +74,8 @@ std::map<std::string, std::string> contents(const fs::path& folder) {
   std::map<std::string, std::string> out;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     const std::string name = fs::relative(entry.path(), folder).string();
-    if (entry.is_regular_file() && !name.starts_with("metrics") && name != "env.txt")
+    if (entry.is_regular_file() && !name.starts_with("metrics") && !name.starts_with("events") &&
+        name != "env.txt")
       out[name] = content_of(entry.path());
   }
   return out;
@@ -110,6 +112,12 @@ TEST_CASE("killed at 20 random moments and resumed each time, a run ends with th
     for (const char* metrics : {"metrics.jsonl", "metrics.csv"}) {
       const std::string a = content_of(folder / metrics), b = content_of(whole / metrics);
       CHECK(std::count(a.begin(), a.end(), '\n') == std::count(b.begin(), b.end(), '\n'));
+    }
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      if (!entry.path().filename().string().starts_with("events")) continue;
+      const std::string events = content_of(entry.path());
+      CHECK(ev3::cli::whole_events(events).records == 1 + 30);
+      CHECK(ev3::cli::whole_events(events).bytes == events.size());
     }
   }
   WARN("killed " << kills << " times, " << before_folder << " of them before there was a folder");

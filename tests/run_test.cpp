@@ -32,7 +32,8 @@ std::map<std::string, std::string> contents(const fs::path& folder) {
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     if (!entry.is_regular_file()) continue;
     const std::string name = fs::relative(entry.path(), folder).string();
-    if (!name.starts_with("metrics") && name != "env.txt") out[name] = content_of(entry.path());
+    if (!name.starts_with("metrics") && !name.starts_with("events") && name != "env.txt")
+      out[name] = content_of(entry.path());
   }
   return out;
 }
@@ -70,6 +71,8 @@ TEST_CASE("a run prints a line a round and leaves a complete folder") {
   CHECK(test["eval_acc"].get<double>() ==
         last["test"]["hits"].get<double>() / last["test"]["samples"].get<double>());
   CHECK(train["train_lcb"] <= train["train_acc"]);
+  CHECK(train["seconds"] > 0);
+  CHECK(last["architecture"]["family"] == "mlp");
   const auto csv = lines(content_of(out + "/metrics.csv"));
   REQUIRE(csv.size() == 13);
   for (const std::string& line : csv) CHECK(std::count(line.begin(), line.end(), ',') == 11);

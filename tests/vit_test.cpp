@@ -36,7 +36,7 @@ struct Training {
     features = graph.input(net.inputs.batched(batch), "features");
     labels = graph.labels(batch);
     logits = nn::forward(net, parameters, features);
-    loss = nn::mean_loss(nn::CrossEntropy{}, logits, labels);
+    loss = nn::mean_loss(nn::CrossEntropy{}, logits, {.labels = labels});
     gradients = gradient(loss, parameters.values());
   }
 };

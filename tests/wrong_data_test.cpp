@@ -6,7 +6,6 @@
 #include "tests/logits_files.h"
 #include "tests/wrong_input.h"
 
-namespace fs = std::filesystem;
 using namespace wrong_input;
 
 namespace {

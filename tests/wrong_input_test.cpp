@@ -5,16 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <functional>
+#include <fstream>
 
-#include "tests/catch.h"
-#include "tests/command.h"
 #include "tests/wrong_input.h"
 
-namespace fs = std::filesystem;
-using namespace wrong_input;
-
 namespace {
+
+using namespace wrong_input;
 
 std::string big_endian(std::uint32_t value) {
   std::string out;
@@ -52,9 +49,6 @@ const std::string kernel = R"({"dtype":"F32","shape":[2,2],"data_offsets":[0,16]
                   bias = R"({"dtype":"F32","shape":[2],"data_offsets":[16,24]})",
                   network = R"({\"family\":\"mlp\",\"inputs\":[2],\"hidden\":[],\"classes\":2})";
 
-const std::string small =
-    "--set data.name=moons --set data.samples=300 --set rounds=3 --set explore.trajectory_length=5 ";
-
 Case config(const char* name, const std::string& text, const std::string& part) {
   return {name, "run @/c.toml --out @/out", part, [text](const fs::path& f) { write(f / "c.toml", text); }};
 }
@@ -75,13 +69,6 @@ Case resume(
     const char* name, const std::string& arguments, const std::string& part,
     const std::function<void(const fs::path&)>& prepare = [](const fs::path&) {}) {
   return {name, "run --resume @/run " + arguments, part, prepare};
-}
-
-void replace(const fs::path& path, const std::string& from, const std::string& to) {
-  std::string text = content_of(path);
-  const std::size_t at = text.find(from);
-  REQUIRE(at != text.npos);
-  write(path, text.replace(at, from.size(), to));
 }
 
 const std::vector<Case>& cases() {
@@ -212,28 +199,11 @@ const std::vector<Case>& cases() {
   return list;
 }
 
-/// A finished run in a folder "run", made once.
-const fs::path& finished() {
-  static const TempFolder folder;
-  static const fs::path path = [] {
-    REQUIRE(ev3_command("run --quiet " + small + "--out " + (folder / "run").string()).code == 0);
-    return (folder / "run").parent_path();
-  }();
-  return path;
-}
-
 }  // namespace
 
 TEST_CASE("every kind of wrong input gets one clear line and changes nothing") {
   REQUIRE(cases().size() >= 40);
-  for (const Case& c : cases()) {
-    INFO(c.name << ": ev3 " << c.arguments);
-    const TempFolder temp;
-    const fs::path folder = temp / "x";
-    fs::copy(finished(), folder, fs::copy_options::recursive);
-    c.prepare(folder);
-    check_refused(c, folder);
-  }
+  check_all_refused(cases());
 }
 
 TEST_CASE("a folder in which another process computes is left alone") {

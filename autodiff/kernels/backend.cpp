@@ -33,14 +33,14 @@ const Backend* reference_backend() {
                            .gather = {gather_reference<float>},
                            .scatter = {scatter_reference<float>},
                            .copy = {copy_reference<float>},
-                           .dropout = {dropout_reference<float>},
                            .conv2d = {conv2d_reference<float>},
                            .conv2d_filter_grad = {conv2d_filter_grad_reference<float>},
                            .max_pool = {max_pool_reference<float>},
                            .max_pool_grad = {max_pool_grad_reference<float>},
                            .avg_pool = {avg_pool_reference<float>},
                            .avg_pool_grad = {avg_pool_grad_reference<float>},
-                           .moments = {moments_reference<float>}};
+                           .moments = {moments_reference<float>},
+                           .dropout = {dropout_reference<float>}};
   return &row;
 }
 

@@ -17,8 +17,8 @@ struct KernelCheck {
   bool ok = true;
 };
 
-/// All entries of `backend`, but for convolutions also at sizes that it does not support: odd ones, 1, 0, unaligned arrays with
-/// NaN behind every input and a pattern around every output.
+/// All entries of `backend`, but for convolutions also at sizes that it does not support: odd ones, 1, 0,
+/// unaligned arrays with NaN behind every input and a pattern around every output.
 std::vector<KernelCheck> check_kernels(const Backend& backend);
 /// The same for all enabled backends, in less than a second.
 std::vector<KernelCheck> check_kernels();

@@ -22,7 +22,8 @@ struct CompileOptions {
   /// on it.
   int threads = kernels::threads();
   /// Where cheap intermediates (element-wise functions of others) that later stages read take more bytes than
-  /// this, they are computed again there instead of being kept. Values are the same; sums may be cut into other chunks.
+  /// this, they are computed again there instead of being kept. Values are the same; sums may be cut into
+  /// other chunks.
   std::size_t recompute_above = 4 << 20;
 };
 

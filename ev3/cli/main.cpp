@@ -16,6 +16,8 @@ constexpr const char* footer =
     "Examples:\n"
     "  ev3 run                                        EV3 on handwritten digits, no files needed\n"
     "  ev3 run configs/mnist.toml --out runs/mnist    an experiment of one's own\n"
+    "  ev3 sweep --grid assess.alpha=0.5,1 --seeds 1..5    several settings, several seeds\n"
+    "  ev3 report runs/mnist --html report.html       what came of it, with charts\n"
     "  ev3 eval runs/mnist/model.safetensors --data runs/mnist/config.toml    its accuracy on the test set\n"
     "  ev3 doctor                                     what this machine has and whether it computes right\n"
     "\n"
@@ -76,6 +78,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(0, 1);
   app.get_formatter()->column_width(32);
   add_run(app);
+  add_sweep(app);
+  add_report(app);
   add_replay(app);
   add_eval(app);
   add_show(app);

@@ -112,9 +112,9 @@ StepRecord record_from(const Json& json, const std::string& where) {
 
 std::string to_json(const Round& round) {
   const StepRecord& r = round.record;
-  const Json json{
-      {"round", r.round + 1},
-      {"network", r.network},
+  Json json{{"round", r.round + 1}, {"network", r.network}};
+  if (round.network) json["architecture"] = Json::parse(nn::to_json(*round.network));
+  json.update(Json{
       {"parameters", r.parameters},
       {"verdict", verdict(r)},
       {"rule", rule_names[static_cast<int>(r.rule)]},
@@ -135,7 +135,7 @@ std::string to_json(const Round& round) {
         {"significant", r.adapt.significant},
         {"expanded", r.adapt.expanded}}},
       {"growth", growth(r)},
-      {"test", {{"samples", round.test.samples}, {"hits", round.test.hits}, {"loss", round.test.loss}}}};
+      {"test", {{"samples", round.test.samples}, {"hits", round.test.hits}, {"loss", round.test.loss}}}});
   return json.dump();
 }
 
@@ -143,6 +143,9 @@ Round round_from_json(std::string_view line, const std::string& where) {
   try {
     const Json json = Json::parse(line);
     Round round{.record = record_from(json, where), .test = {}};
+    if (json.contains("architecture")) {
+      round.network = nn::network_from_json(json.at("architecture").dump(), where);
+    }
     const Json& test = json.at("test");
     round.test.samples = test.at("samples");
     round.test.hits = test.at("hits");

@@ -1,6 +1,7 @@
 // Rounds as JSON: the lines of rounds.jsonl.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,8 @@ namespace ev3::cli {
 struct Round {
   StepRecord record;
   nn::Evaluation test;  ///< samples, hits and loss; no confusion matrix
+  /// What the candidates were; records of early versions do not have it.
+  std::optional<nn::Network> network = {};
 };
 
 /// One line without its end: everything in the record. Rounds are counted from 1 in files. Nothing in it

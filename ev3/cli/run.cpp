@@ -56,6 +56,7 @@ class Run {
  private:
   void rounds();
   void one_round(Progress& progress, ProgressBar& bar);
+  RoundTime lap();
   void finish();
   Checkpoint checkpoint() const { return {evolution_.state(), identity(experiment_), data_.hash}; }
   nn::ModelFile model_file() const;
@@ -68,6 +69,7 @@ class Run {
   bool quiet_, color_;
   std::optional<RunFolder> folder_;
   std::vector<Round> done_;
+  std::chrono::steady_clock::time_point lap_;  // the end of the round before
   std::optional<Recording> recording_;
 };
 
@@ -111,6 +113,7 @@ void Run::rounds() {
   Progress progress;
   const Interrupt interrupt(progress.stop);
   if (!quiet_) fmt::print("{}", column_line());
+  lap_ = std::chrono::steady_clock::now();
   try {
     ProgressBar bar(progress, ProgressBar::style(quiet_), experiment_.rounds);
     while (evolution_.round() < experiment_.rounds && !progress.stop) one_round(progress, bar);
@@ -133,21 +136,29 @@ void Run::one_round(Progress& progress, ProgressBar& bar) {
   const std::int64_t length = explorer.trajectory_length(evolution_.model());
   bar.begin(evolution_.round() + 1, length * explorer.candidates(), stable);
   if (recording_) recording_->before(evolution_);
+  const nn::Network network = evolution_.model().network;
   std::optional<StepRecord> record = evolution_.try_step(&progress);
   bar.end();
   if (!record) return;
   if (recording_) recording_->after(evolution_, *record);
-  done_.push_back(
-      {std::move(*record), evaluate_on(evolution_.model().network, evolution_.stable(), data_.test)});
+  done_.push_back({std::move(*record),
+                   evaluate_on(evolution_.model().network, evolution_.stable(), data_.test), network});
   const Round& round = done_.back();
-  using Seconds = std::chrono::duration<double>;
-  folder_->append(round, Seconds(std::chrono::system_clock::now().time_since_epoch()).count());
+  folder_->append(round, lap());
   if (changes_model(round.record)) folder_->write_model(model_file());
   write_checkpoint(folder_->checkpoints(), checkpoint());
   if (!quiet_) {
     fmt::print("{}", round_line(round, settings_, color_));
     std::fflush(stdout);
   }
+}
+
+// Seconds since the last lap: so what is written after a round belongs to the next one, and nothing is lost.
+RoundTime Run::lap() {
+  using Seconds = std::chrono::duration<double>;
+  const auto before = std::exchange(lap_, std::chrono::steady_clock::now());
+  return {.end = Seconds(std::chrono::system_clock::now().time_since_epoch()).count(),
+          .seconds = Seconds(lap_ - before).count()};
 }
 
 void Run::finish() {

@@ -6,15 +6,16 @@
 
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 #include <ctime>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "autodiff/tensor/error.h"
 #include "autodiff/tensor/file.h"
 #include "ev3/cli/checkpoint.h"
-#include "ev3/cli/run_metrics.h"
 
 namespace ev3::cli {
 namespace {
@@ -79,6 +80,31 @@ int json_round(std::string_view line) {
   return json.is_object() ? json.value("round", 0) : 0;
 }
 
+double now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// The event file of a folder, or the name of one to be.
+fs::path event_file(const fs::path& folder) {
+  fs::path found;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const bool is_one = entry.path().filename().string().starts_with(event_file_prefix);
+    if (is_one && (found.empty() || entry.path() < found)) found = entry.path();
+  }
+  return found.empty() ? folder / event_file_name(now()) : found;
+}
+
+// Ends of rounds as metrics.jsonl has them, by round.
+std::map<int, double> round_ends(const fs::path& metrics) {
+  std::map<int, double> out;
+  keep_lines(metrics, [&](std::string_view line) {
+    const auto json = nlohmann::json::parse(line, nullptr, false);
+    if (json.is_object()) out[json.value("round", 0)] = json.value("time", 0.0);
+    return true;
+  });
+  return out;
+}
+
 }  // namespace
 
 AppendFile::AppendFile(fs::path path)
@@ -117,6 +143,9 @@ FolderLock::FolderLock(const fs::path& folder)
 FolderLock::~FolderLock() {
   if (file_ >= 0) ::close(file_);
 }
+
+RunFolder::RunFolder(fs::path path, FolderLock lock)
+    : path_(std::move(path)), events_(event_file(path_)), lock_(std::move(lock)) {}
 
 void RunFolder::want_free(const fs::path& path) {
   const fs::file_status status = fs::status(path);
@@ -160,6 +189,7 @@ RunFolder RunFolder::create(const fs::path& path, const Start& start) {
   autodiff::write_file(temporary / "rounds.jsonl", "");
   autodiff::write_file(temporary / "metrics.jsonl", "");
   autodiff::write_file(temporary / "metrics.csv", metrics_csv_header);
+  autodiff::write_file(temporary / event_file_name(now()), first_event(now()));
   nn::write_model(temporary / "model.safetensors", start.model.network, start.model.parameters,
                   start.model.metadata);
   autodiff::write_file(slot(temporary / "checkpoints", 0), start.checkpoint);
@@ -177,10 +207,11 @@ RunFolder RunFolder::open(const fs::path& path) {
   return {path, FolderLock(path)};
 }
 
-void RunFolder::append(const Round& round, double time) {
+void RunFolder::append(const Round& round, const RoundTime& time) {
   // The records come last: where they are, the metrics are.
   AppendFile(path_ / "metrics.jsonl").append(metrics_jsonl(round, time));
   AppendFile(path_ / "metrics.csv").append(metrics_csv(round, time));
+  AppendFile(events_).append(metrics_event(round, time.end));
   AppendFile(path_ / "rounds.jsonl").append(to_json(round) + "\n");
 }
 
@@ -222,7 +253,23 @@ std::vector<Round> RunFolder::cut_back(int rounds) const {
   keep_lines(path, [&](std::string_view) { return kept++ < rounds; });
   keep_lines(path_ / "metrics.jsonl", [&](std::string_view line) { return json_round(line) <= rounds; });
   keep_lines(path_ / "metrics.csv", [&](std::string_view line) { return csv_round(line) <= rounds; });
+  cut_back_events(records);
   return records;
+}
+
+void RunFolder::cut_back_events(const std::vector<Round>& rounds) const {
+  const std::string there = fs::exists(events_) ? autodiff::read_file(events_) : "";
+  const WholeEvents whole = whole_events(there, static_cast<int>(rounds.size()) + 1);
+  if (whole.bytes < there.size() && ::truncate(events_.c_str(), static_cast<off_t>(whole.bytes)) != 0) {
+    refuse("shorten", events_, errno);
+  }
+  const std::map<int, double> ends = round_ends(path_ / "metrics.jsonl");
+  const auto end = [&](int round) { return ends.contains(round) ? ends.at(round) : now(); };
+  std::string missing = whole.records == 0 ? first_event(end(1)) : "";
+  for (std::size_t i = static_cast<std::size_t>(std::max(whole.records - 1, 0)); i < rounds.size(); ++i) {
+    missing += metrics_event(rounds[i], end(rounds[i].record.round + 1));
+  }
+  if (!missing.empty()) AppendFile(events_).append(missing);
 }
 
 }  // namespace ev3::cli

@@ -3,6 +3,7 @@
 //   config.toml          the resolved experiment
 //   rounds.jsonl         one line a round: its whole record
 //   metrics.jsonl, .csv  the figures of each round, for plotting
+//   events.out.tfevents. the same for TensorBoard; the name goes on with the time, the host and the process
 //   checkpoints/         a.safetensors and b.safetensors, see checkpoint.h
 //   model.safetensors    the parameters to keep, see nn/model_file.h
 //   env.txt              by what it was computed, session by session
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "ev3/cli/record_json.h"
+#include "ev3/cli/run_metrics.h"
 #include "nn/model_file.h"
 
 namespace ev3::cli {
@@ -74,20 +76,21 @@ class RunFolder {
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   std::filesystem::path model() const { return path_ / "model.safetensors"; }
 
-  /// Appends what is known of a round. `time` is in seconds since 1970.
-  void append(const Round& round, double time);
+  /// Appends what is known of a round.
+  void append(const Round& round, const RoundTime& time);
   /// Appends to env.txt.
   void append_environment(const std::string& text);
   /// Writes model.safetensors, unless it is the same already.
   void write_model(const nn::ModelFile& model) const;
   /// The records of rounds 1 to `rounds`; what comes after them in any of the files is cut off. Throws Error
-  /// when one of them is missing or damaged.
+  /// when one of them is missing or damaged. An event file that is missing or damaged is written anew.
   std::vector<Round> cut_back(int rounds) const;
 
  private:
-  RunFolder(std::filesystem::path path, FolderLock lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  RunFolder(std::filesystem::path path, FolderLock lock);
+  void cut_back_events(const std::vector<Round>& rounds) const;
 
-  std::filesystem::path path_;
+  std::filesystem::path path_, events_;
   FolderLock lock_;
 };
 

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "nn/model_file.h"
+
 namespace ev3::cli {
 namespace {
 
@@ -17,12 +19,12 @@ std::string number(double x) { return std::isfinite(x) ? fmt::format("{:.17g}", 
 
 }  // namespace
 
-std::string metrics_jsonl(const Round& round, double time) {
+std::string metrics_jsonl(const Round& round, const RoundTime& time) {
   const StepRecord& r = round.record;
   const Bounds& best = best_bounds(r.adapt);
   const auto line = [&](const char* split) {
     return nlohmann::ordered_json{
-        {"time", time}, {"step", r.gradient_steps}, {"round", r.round + 1}, {"split", split}};
+        {"time", time.end}, {"step", r.gradient_steps}, {"round", r.round + 1}, {"split", split}};
   };
   nlohmann::ordered_json train = line("train"), test = line("test");
   train.update({{"train_acc", best.mean},
@@ -30,7 +32,8 @@ std::string metrics_jsonl(const Round& round, double time) {
                 {"train_ucb", best.ucb},
                 {"train_selected_loss_idx", r.selected()},
                 {"num_params", r.parameters},
-                {"trajectory_length", r.trajectory_length}});
+                {"trajectory_length", r.trajectory_length},
+                {"seconds", time.seconds}});
   test.update({{"eval_acc", round.test.accuracy()}, {"eval_loss", round.test.loss}});
   return train.dump() + "\n" + test.dump() + "\n";
 }
@@ -40,15 +43,41 @@ const char* const metrics_csv_header =
     "length,"
     "eval_acc,eval_loss\n";
 
-std::string metrics_csv(const Round& round, double time) {
+std::string metrics_csv(const Round& round, const RoundTime& time) {
   const StepRecord& r = round.record;
   const Bounds& best = best_bounds(r.adapt);
   const auto start = [&](const char* split) {
-    return fmt::format("{},{},{},{}", number(time), r.gradient_steps, r.round + 1, split);
+    return fmt::format("{},{},{},{}", number(time.end), r.gradient_steps, r.round + 1, split);
   };
   return fmt::format("{},{},{},{},{},{},{},,\n{},,,,,,,{},{}\n", start("train"), number(best.mean),
                      number(best.lcb), number(best.ucb), r.selected(), r.parameters, r.trajectory_length,
                      start("test"), number(round.test.accuracy()), number(round.test.loss));
+}
+
+std::vector<Scalar> size_scalars(std::string_view network, double parameters) {
+  const auto json = nlohmann::json::parse(network);
+  if (!json.is_object() || !json.contains("filters") || !json.contains("blocks")) {
+    return {{"num_params", parameters}};
+  }
+  return {{"resnet_num_filters", json["filters"].get<double>()},
+          {"resnet_stage_size", json["blocks"].at(0).get<double>()},
+          {"resnet_num_params", parameters}};
+}
+
+std::string metrics_event(const Round& round, double time) {
+  const StepRecord& r = round.record;
+  const Bounds& best = best_bounds(r.adapt);
+  std::vector<Scalar> scalars{{"train_acc", best.mean},
+                              {"train_lcb", best.lcb},
+                              {"train_ucb", best.ucb},
+                              {"eval_acc", round.test.accuracy()},
+                              {"eval_loss", round.test.loss},
+                              {"train_selected_loss_idx", static_cast<double>(r.selected())},
+                              {"pass_idx", 0}};  // a run is one pass
+  const std::string network = round.network ? nn::to_json(*round.network) : "null";
+  const auto sizes = size_scalars(network, static_cast<double>(r.parameters));
+  scalars.insert(scalars.end(), sizes.begin(), sizes.end());
+  return scalar_event(time, r.gradient_steps, scalars);
 }
 
 }  // namespace ev3::cli

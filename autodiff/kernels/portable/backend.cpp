@@ -16,14 +16,14 @@ const Backend* portable_backend() {
                            .gather = {gather_reference<float>},
                            .scatter = {scatter_reference<float>},
                            .copy = {portable::copy},
-                           .dropout = {portable::dropout},
                            .conv2d = {portable::conv2d},
                            .conv2d_filter_grad = {portable::conv2d_filter_grad},
                            .max_pool = {max_pool_reference<float>},
                            .max_pool_grad = {max_pool_grad_reference<float>},
                            .avg_pool = {avg_pool_reference<float>},
                            .avg_pool_grad = {avg_pool_grad_reference<float>},
-                           .moments = {portable::moments}};
+                           .moments = {portable::moments},
+                           .dropout = {portable::dropout}};
   return &row;
 }
 
