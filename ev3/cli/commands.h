@@ -18,6 +18,7 @@ enum ExitCode { ok = 0, answer_is_no = 1, unusable = 2, interrupted = 130 };
 std::string version_text();
 
 void add_run(CLI::App& app);
+void add_logits(CLI::App& app);
 void add_sweep(CLI::App& app);
 void add_report(CLI::App& app);
 void add_replay(CLI::App& app);

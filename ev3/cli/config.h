@@ -87,6 +87,7 @@ struct Experiment {
   AugmentConfig augment;
   PoolsConfig pools;
   ModelConfig model;
+  std::vector<std::string> teachers;  ///< model files that losses refer to by number
   std::vector<nn::Loss> losses = {nn::CrossEntropy{}};
   std::vector<nn::Optimizer> optimizers = {nn::AdamW{}};
   ExploreOptions explore;

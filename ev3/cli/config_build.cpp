@@ -13,6 +13,7 @@
 #include "datasets/shrink.h"
 #include "datasets/split.h"
 #include "ev3/cli/config_fields.h"
+#include "nn/model_file.h"
 
 namespace ev3::cli {
 namespace {
@@ -118,6 +119,18 @@ std::shared_ptr<const LogitsFile> load_logits(const DataConfig& d, const Dataset
   return file;
 }
 
+// A model that losses learn from, fit for the data.
+std::shared_ptr<const nn::Teacher> load_teacher(const std::string& path, const Dataset& all) {
+  nn::ModelFile model = nn::read_model(path);
+  if (nn::input_shape(model.network).size() != all.sample().size() ||
+      nn::classes(model.network) != all.classes) {
+    fail("teacher ", path, ": ", nn::describe(model.network), " wants samples ",
+         nn::input_shape(model.network), " in ", nn::classes(model.network), " classes, but those of ",
+         all.name, " are ", all.sample(), " in ", all.classes);
+  }
+  return std::make_shared<nn::Teacher>(nn::Teacher{model.network, std::move(model.parameters)});
+}
+
 // How many samples each pool gets: explore, assess, adapt, test. None: it is not asked for, because it is
 // explore's (shared), comes from the teacher's file, or is the data's own test set.
 std::vector<int> pool_sizes(const PoolsConfig& p, int n) {
@@ -180,6 +193,10 @@ ExperimentData load_data(const Experiment& experiment) {
     data.pool_sizes[0] = logits->rows();
     parts.push_back(logits->sampled_hash());
   }
+  for (const std::string& path : experiment.teachers) {
+    data.teachers.push_back(load_teacher(path, *all));
+    parts.push_back(autodiff::fnv1a64(std::as_bytes(data.teachers.back()->parameters.values())));
+  }
   data.hash = autodiff::fnv1a64(std::as_bytes(std::span(parts)));
 
   const autodiff::Seed seed{static_cast<std::uint64_t>(experiment.seed)};
@@ -212,6 +229,7 @@ Settings settings(const Experiment& e, const ExperimentData& data) {
   return {.model = net,
           .losses = e.losses,
           .optimizers = e.optimizers,
+          .teachers = data.teachers,
           .explore = e.explore,
           .assess = e.assess,
           .adapt = e.adapt,

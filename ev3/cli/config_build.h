@@ -19,6 +19,7 @@ struct ExperimentData {
   int classes = 0;
   std::int64_t samples = 0;         ///< of all pools, and those left over
   std::array<int, 4> pool_sizes{};  ///< explore, assess, adapt, test
+  nn::Teachers teachers;            ///< the models that losses refer to
   std::uint64_t hash = 0;           ///< of all content: another hash, other results
 };
 

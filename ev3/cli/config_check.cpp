@@ -108,13 +108,17 @@ void check(const Experiment& e, const toml::table& root) {
   if (e.losses.empty()) at("loss", "want at least one loss, got none");
   if (e.optimizers.empty()) at("optimizer", "want at least one optimizer, got none");
   for (const nn::Loss& loss : e.losses) {
+    const std::optional<int> teacher = nn::teacher_of(loss);
+    if (teacher && *teacher >= static_cast<int>(e.teachers.size())) {
+      at("loss", "wants teacher ", *teacher, ", but `teachers` names ", e.teachers.size(),
+         "; they are counted from 0");
+    }
     if (nn::wants_logits(loss) && e.data.logits.empty()) {
       at("loss",
-         "distillation wants the logits of a teacher, but the data have classes: want \"cross_entropy\", or "
-         "a "
-         "file data.logits");
+         "distillation wants the logits of a teacher, but the data have classes: want \"cross_entropy\", a "
+         "file data.logits, or a model in `teachers` that the loss names by its number");
     }
-    if (!nn::wants_logits(loss) && !e.data.logits.empty()) {
+    if (!nn::wants_logits(loss) && !teacher && !e.data.logits.empty()) {
       at("loss", "explore learns from data.logits: want \"distillation\" only");
     }
   }

@@ -314,6 +314,7 @@ void fields(Visit& visit, Experiment& e) {
   visit("profile", e.profile);
   visit("history_limit", e.history_limit, at_least(-1));
   visit("consume_check_batches", e.consume_check_batches);
+  visit("teachers", e.teachers);
   visit("data", e.data);
   visit("augment", e.augment);
   visit("pools", e.pools);

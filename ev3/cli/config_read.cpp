@@ -122,6 +122,9 @@ Experiment parse_experiment(std::string_view content, const std::string& where,
   for (std::string* path : {&data.path, &data.test_path, &data.logits}) {
     if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();
   }
+  for (std::string& teacher : experiment.teachers) {
+    teacher = std::filesystem::absolute(teacher).lexically_normal().string();
+  }
   return experiment;
 }
 

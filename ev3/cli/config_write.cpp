@@ -133,6 +133,7 @@ std::string without_rounds_and_paths(Experiment experiment) {
   experiment.rounds = 1;
   experiment.data.path = experiment.data.test_path = "";
   if (!experiment.data.logits.empty()) experiment.data.logits = "a file";
+  for (std::string& teacher : experiment.teachers) teacher = "a file";
   return to_toml(experiment);
 }
 

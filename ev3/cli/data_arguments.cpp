@@ -119,4 +119,15 @@ void refuse_options(const DataArguments& a) {
   }
 }
 
+datasets::Dataset load_for(const DataArguments& arguments, const nn::ModelFile& model,
+                           const std::string& path) {
+  datasets::Dataset data = load(arguments);
+  const auto scale = model.metadata.find("scale");
+  const bool told = !arguments.scale.empty() || is_experiment(arguments.what);
+  if (data.is_bytes() && !told && scale != model.metadata.end()) {
+    data.scaling = datasets::scaling_from_text(scale->second, path);
+  }
+  return data;
+}
+
 }  // namespace ev3::cli

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "datasets/dataset.h"
+#include "nn/model_file.h"
 
 namespace ev3::cli {
 
@@ -24,6 +25,11 @@ void add_data_options(CLI::App& command, DataArguments& arguments);
 /// assess, adapt and test. Throws Error for a part that the data do not have, options that they have no use
 /// for, and as datasets::load, shrink and load_data.
 datasets::Dataset load(const DataArguments& arguments);
+
+/// The same for a model (from `path`): where nothing else is said, bytes mean what they meant when it was
+/// trained.
+datasets::Dataset load_for(const DataArguments& arguments, const nn::ModelFile& model,
+                           const std::string& path);
 
 /// Throws Error when one of these options was given: for data that know none of them.
 void refuse_options(const DataArguments& arguments);

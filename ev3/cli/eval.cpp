@@ -187,20 +187,9 @@ void print_json(const Arguments& arguments, const nn::ModelFile& model, const Da
   std::cout << out.dump() << '\n';
 }
 
-/// The data; bytes are what they were when the model was trained, unless the arguments say what they are.
-Dataset load_scaled(const Arguments& arguments, const nn::ModelFile& model) {
-  Dataset data = load(arguments.data);
-  const auto scale = model.metadata.find("scale");
-  const bool told = !arguments.data.scale.empty() || is_experiment(arguments.data.what);
-  if (data.is_bytes() && !told && scale != model.metadata.end()) {
-    data.scaling = datasets::scaling_from_text(scale->second, arguments.model);
-  }
-  return data;
-}
-
 void evaluate(const Arguments& arguments) {
   const nn::ModelFile model = nn::read_model(arguments.model);
-  const Dataset data = load_scaled(arguments, model);
+  const Dataset data = load_for(arguments.data, model, arguments.model);
   check_fit(arguments.model, model.network, data);
   const std::vector<float> values = outputs(model.network, model.parameters, data, arguments.batch);
   const nn::Predictions predictions{

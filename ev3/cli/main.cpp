@@ -78,6 +78,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(0, 1);
   app.get_formatter()->column_width(32);
   add_run(app);
+  add_logits(app);
   add_sweep(app);
   add_report(app);
   add_replay(app);

@@ -19,8 +19,10 @@ std::vector<std::string> differing(const std::vector<FlatSettings>& all, const s
   for (const FlatSettings& settings : all) {
     for (const auto& [key, value] : settings) {
       if (!seen.insert(key).second) continue;
-      const auto has = [&](const Map& m) { return m.contains(key); };
-      const auto same = [&, expected = value](const Map& m) { return has(m) && m.at(key) == expected; };
+      const auto has = [&name = key](const Map& m) { return m.contains(name); };
+      const auto same = [&has, &name = key, &expected = value](const Map& m) {
+        return has(m) && m.at(name) == expected;
+      };
       if (everywhere && !std::all_of(maps.begin(), maps.end(), has)) continue;
       if (!std::all_of(maps.begin(), maps.end(), same)) out.push_back(key);
     }

@@ -142,7 +142,7 @@ Table groups_table(const Study& study) {
   }
   table.notes.emplace_back(
       std::string("~ estimated: FLOPs are those of the compiled training step times the steps, without "
-                  "optimizers, assess and adapt") +
+                  "optimizers, teachers, assess and adapt") +
       (estimated ? "; times of runs that were interrupted, or did not note them." : "."));
   if (unfinished) table.notes.emplace_back("* no run of this group is finished: figures so far.");
   for (const std::string& note : study.notes) table.notes.push_back(note);

@@ -97,7 +97,8 @@ Costs costs(const Experiment& experiment, const Settings& settings) {
   const std::size_t parameters = nn::layout(settings.model)->size();
   Costs out;
   for (const nn::Loss& loss : settings.losses) {
-    const nn::LossGradient gradient(settings.model, loss, experiment.data.batch);
+    const nn::LossGradient gradient(settings.model, loss, experiment.data.batch,
+                                    {.teachers = settings.teachers});
     const std::size_t workspace = gradient.program().workspace_bytes();
     out.step_flops = std::max(out.step_flops, gradient.program().flops());
     out.step_bytes = std::max(out.step_bytes, workspace);

@@ -34,6 +34,7 @@ struct Subject {
   nn::Parameters parameters;
   std::vector<nn::Loss> losses = {nn::CrossEntropy{}};
   std::vector<nn::Optimizer> optimizers = {};
+  nn::Teachers teachers = {};
   int batch = 32;
 };
 
@@ -49,6 +50,7 @@ Subject read_subject(const std::string& path) {
           .parameters = nn::initialize(settings.model, settings.seed),
           .losses = settings.losses,
           .optimizers = settings.optimizers,
+          .teachers = settings.teachers,
           .batch = experiment.data.batch};
 }
 
@@ -116,7 +118,8 @@ void print(const Arguments& arguments) {
   std::cout << layers(subject) << optimizers(subject);
   for (std::size_t i = 0; i < subject.losses.size(); ++i) {
     const nn::Loss& loss = subject.losses[i];
-    nn::LossGradient gradient(subject.network, loss, subject.batch, {.compile = options});
+    nn::LossGradient gradient(subject.network, loss, subject.batch,
+                              {.compile = options, .teachers = subject.teachers});
     const autodiff::Program& program = gradient.program();
     std::cout << text("\ntraining step ", nn::describe(loss), ", batch ", subject.batch, ": workspace ",
                       bytes_text(program.workspace_bytes()), ", ");
