@@ -189,7 +189,10 @@ void Evolution::restore(EvolutionState state) {
 }
 
 std::string verdict(const StepRecord& record) {
-  if (record.adapt.expanded) return record.growth ? "grown to " + record.grown_to : "restarted";
+  if (record.adapt.expanded) {
+    if (!record.growth) return "restarted";
+    return (record.growth->morphism ? "grown to " : "grown afresh to ") + record.grown_to;
+  }
   if (record.rule == AdaptRule::always_accept) return "accepted";
   switch (record.adapt.best) {
     case Best::params:

@@ -74,7 +74,8 @@ struct StepRecord {
   int selected() const { return adapt.best == Best::candidate ? assess.selected : -1; }
 };
 
-/// "better, new stable", "kept", "back to current", "back to stable", "accepted", "grown to mlp 64-17-10"
+/// "better, new stable", "kept", "back to current", "back to stable", "accepted", "restarted",
+/// "grown to mlp 64-17-10", or, where nothing was kept, "grown afresh to resnet 16x2-2-2"
 std::string verdict(const StepRecord& record);
 /// One line, without an end of line.
 std::ostream& operator<<(std::ostream& out, const StepRecord& record);

@@ -7,6 +7,7 @@
 
 #include "autodiff/graph/ops.h"
 #include "autodiff/program/program.h"
+#include "nn/training.h"
 #include "tests/catch.h"
 #include "tests/guards.h"
 #include "tests/op_cases.h"
@@ -169,4 +170,23 @@ TEST_CASE("a copy of a program allocates its workspace and bindings, and no plan
   const Program program = compile(t.g, t.outputs, {.threads = 1});
   const Counts counts = count_during([&] { Program copy = program; });
   CHECK(counts.news == 2);
+}
+
+TEST_CASE("a training step of a residual net allocates nothing from the second one on") {
+  const nn::ResNet net{.inputs = {8, 8, 2}, .filters = 4, .blocks = {1, 1}, .classes = 3};
+  const std::vector<float> features(16 * 8 * 8 * 2, 0.5f);
+  const std::vector<std::int32_t> labels(16, 1);
+  for (const nn::Optimizer& optimizer :
+       {nn::Optimizer(nn::Sgd{.momentum = 0.9f}), nn::Optimizer(nn::AdamW{})}) {
+    nn::Parameters parameters = nn::initialize(net, Seed{1});
+    nn::TrainingStep step(net, nn::CrossEntropy{}, optimizer,
+                          {.batch = 16, .clip_norm = 1.0, .compile = {.threads = 1}});
+    const auto run = [&] { step.run(parameters, features, std::span<const std::int32_t>(labels)); };
+    run();
+    const Counts counts = count_during([&] {
+      for (int i = 0; i < 20; ++i) run();
+    });
+    CHECK(counts.news == 0);
+    CHECK(counts.mallocs == 0);
+  }
 }

@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nn/evaluate.h"
 #include "tests/catch.h"
 #include "tests/files.h"
-#include "tests/synthetic_batches.h"
+#include "tests/growth_cases.h"
 
 using namespace ev3;
 using autodiff::Random;
@@ -14,57 +13,31 @@ using autodiff::Seed;
 
 namespace {
 
-// A random net with one to four hidden layers, from one seed.
-nn::Mlp random_net(const Random& random) {
-  nn::Mlp net{.inputs = {1 + static_cast<int>(random.below(0, 6))},
-              .hidden = {},
-              .classes = 2 + static_cast<int>(random.below(1, 5))};
-  const std::uint64_t layers = 1 + random.below(2, 4);
-  for (std::uint64_t i = 0; i < layers; ++i) {
-    net.hidden.push_back(1 + static_cast<int>(random.below(10 + i, 9)));
-  }
-  return net;
+using tests::check_random_networks;
+using tests::preserved;
+using tests::random_cnn;
+using tests::random_mlp;
+using tests::random_parameters;
+using tests::relative_difference;
+using tests::run_forward;
+
+// The same growths whatever the network is.
+template <class Family>
+void check_preserves(Family (*random_net)(const Random&), const std::vector<Growth>& growths) {
+  check_random_networks(
+      random_net, [&](const Family&) { return growths; }, false);
 }
 
-// Normal values everywhere, biases included.
-nn::Parameters random_params(const nn::Network& net, Seed seed) {
-  nn::Parameters params(nn::layout(net));
-  const Random random(seed);
-  for (std::size_t i = 0; i < params.size(); ++i) params.values()[i] = static_cast<float>(random.normal(i));
-  return params;
+// A deepening after each hidden layer.
+std::vector<Growth> all_deepenings(const nn::Mlp& of) {
+  std::vector<Growth> growths;
+  for (std::size_t l = 1; l <= of.hidden.size(); ++l) growths.push_back(Deepen{static_cast<int>(l)});
+  return growths;
 }
-
-std::vector<float> outputs(const nn::Network& net, const nn::Parameters& params, Seed seed) {
-  constexpr int samples = 16;
-  std::vector<float> x(samples * nn::input_shape(net).size());
-  const Random random(seed);
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(random.normal(i));
-  nn::Evaluator evaluator(net, samples);
-  const auto out = evaluator(params.values(), x);
-  return {out.begin(), out.end()};
-}
-
-// The growth of 100 random nets leaves their outputs alone, 1e-5 of the greatest.
-void check_function_preserved(const Growth& growth) {
-  for (std::uint64_t i = 0; i < 100; ++i) {
-    const Seed seed = Seed{11}.stream(i);
-    const nn::Network net = random_net(Random(seed));
-    const nn::Parameters params = random_params(net, seed.stream("params"));
-    const GrowthPlan chosen = plan(growth, net, seed.stream("plan"));
-    const nn::Parameters fresh = random_params(chosen.larger, seed.stream("fresh"));
-    const nn::Parameters larger = grow(chosen, net, params, fresh);
-    INFO("net " << i << ": " << describe(net) << " to " << describe(chosen.larger));
-    CHECK(larger.size() > params.size());
-    const auto before = outputs(net, params, seed.stream("x"));
-    const auto after = outputs(chosen.larger, larger, seed.stream("x"));
-    REQUIRE(before.size() == after.size());
-    float scale = 0, difference = 0;
-    for (std::size_t k = 0; k < before.size(); ++k) {
-      scale = std::max(scale, std::abs(before[k]));
-      difference = std::max(difference, std::abs(before[k] - after[k]));
-    }
-    CHECK(difference <= 1e-5f * scale);
-  }
+std::vector<Growth> all_deepenings(const nn::Cnn& of) {
+  std::size_t layers = of.hidden.size();
+  for (const auto& stage : of.stages) layers += stage.size();
+  return all_deepenings(nn::Mlp{.hidden = std::vector<int>(layers, 1)});
 }
 
 std::string layer(std::size_t i) { return "dense" + std::to_string(i); }
@@ -74,25 +47,38 @@ const nn::Mlp straight{.inputs = {3}, .hidden = {}, .classes = 3};
 
 }  // namespace
 
-TEST_CASE("widening preserves the function") { check_function_preserved(Widen{}); }
-TEST_CASE("widening by other factors preserves the function") {
-  check_function_preserved(Widen{1});
-  check_function_preserved(Widen{1.5});
+TEST_CASE("widening preserves the function") {
+  check_preserves(random_mlp, {Widen{}, Widen{1}, Widen{1.5}});
+  check_preserves(random_cnn, {Widen{}, Widen{1}, Widen{1.5}});
 }
-TEST_CASE("deepening preserves the function") { check_function_preserved(Deepen{}); }
-TEST_CASE("expanding preserves the function") { check_function_preserved(Expand{}); }
+
+TEST_CASE("deepening preserves the function, after whichever layer") {
+  check_random_networks(
+      random_mlp, [](const nn::Mlp& of) { return all_deepenings(of); }, false);
+  check_random_networks(
+      random_cnn, [](const nn::Cnn& of) { return all_deepenings(of); }, false);
+}
+
+TEST_CASE("expanding preserves the function") {
+  check_preserves(random_mlp, {Expand{}});
+  check_preserves(random_cnn, {Expand{}});
+}
 
 TEST_CASE("growth after growth preserves the function") {
-  nn::Network current = net;
-  nn::Parameters params = random_params(current, {1});
-  const auto before = outputs(current, params, {9});
-  for (std::uint64_t i = 0; i < 4; ++i) {
-    const GrowthPlan chosen = plan(i % 2 ? Growth(Deepen{}) : Growth(Widen{}), current, {i});
-    params = grow(chosen, current, params, random_params(chosen.larger, {10 + i}));
-    current = chosen.larger;
+  for (const nn::Network& first :
+       {nn::Network(net),
+        nn::Network(nn::Cnn{.inputs = {5, 6, 2}, .stages = {{3}, {2, 2}}, .hidden = {4}})}) {
+    nn::Network current = first;
+    nn::Parameters params = random_parameters(current, {1});
+    const std::vector<float> x = tests::normal_samples(current, 16, {9});
+    const auto before = run_forward(current, params, x).outputs;
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      const GrowthPlan chosen = plan(i % 2 ? Growth(Deepen{}) : Growth(Widen{}), current, {i});
+      params = grow(chosen, current, params, random_parameters(chosen.larger, {10 + i}));
+      current = chosen.larger;
+    }
+    CHECK(relative_difference(run_forward(current, params, x).outputs, before) <= preserved);
   }
-  const auto after = outputs(current, params, {9});
-  for (std::size_t i = 0; i < before.size(); ++i) CHECK(after[i] == Approx(before[i]).epsilon(1e-5));
 }
 
 TEST_CASE("every hidden width becomes int(factor w) + 1") {
@@ -110,9 +96,9 @@ TEST_CASE("every hidden width becomes int(factor w) + 1") {
 
 TEST_CASE(
     "a widened net has old weights in the leading block, zero rows to old units, fresh values elsewhere") {
-  const nn::Parameters params = random_params(net, {1});
+  const nn::Parameters params = random_parameters(net, {1});
   const GrowthPlan chosen = plan(Widen{}, net, {});
-  const nn::Parameters fresh = random_params(chosen.larger, {2});
+  const nn::Parameters fresh = random_parameters(chosen.larger, {2});
   const nn::Parameters larger = grow(chosen, net, params, fresh);
   const std::vector<std::size_t> old_widths{3, 4, 2, 5, 3}, new_widths{3, 9, 5, 11, 3};
   for (std::size_t l = 1; l <= 4; ++l) {
@@ -140,7 +126,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a deepened net has an identity where it was told, and the old layers around it") {
-  const nn::Parameters params = random_params(net, {1});
+  const nn::Parameters params = random_parameters(net, {1});
   for (int at = 1; at <= 3; ++at) {
     const GrowthPlan chosen = plan(Deepen{at}, net, {});
     CHECK(chosen.kind == "deepen");
@@ -148,7 +134,7 @@ TEST_CASE("a deepened net has an identity where it was told, and the old layers 
     std::vector<int> widths = net.hidden;
     widths.insert(widths.begin() + at, net.hidden[static_cast<std::size_t>(at - 1)]);
     CHECK(std::get<nn::Mlp>(chosen.larger).hidden == widths);
-    const nn::Parameters larger = grow(chosen, net, params, random_params(chosen.larger, {2}));
+    const nn::Parameters larger = grow(chosen, net, params, random_parameters(chosen.larger, {2}));
     for (std::size_t l = 1; l <= 4; ++l) {
       const std::size_t to = l > static_cast<std::size_t>(at) ? l + 1 : l;
       for (const char* part : {".kernel", ".bias"}) {
@@ -207,7 +193,7 @@ TEST_CASE("what cannot grow is refused") {
   CHECK_THAT(error_of([] { check(Growth(Expand{NAN})); }), ContainsSubstring("factor"));
   CHECK_THAT(error_of([] { check(Growth(Deepen{0})); }), ContainsSubstring("from 1 on, got 0"));
   const GrowthPlan chosen = plan(Widen{}, net, {});
-  CHECK_THAT(error_of([&] { grow(chosen, net, random_params(net, {1}), random_params(net, {2})); }),
+  CHECK_THAT(error_of([&] { grow(chosen, net, random_parameters(net, {1}), random_parameters(net, {2})); }),
              ContainsSubstring("not those of mlp 3-9-5-11-3"));
 }
 
