@@ -11,13 +11,14 @@ using autodiff::text;
 // A number of any width; the range of the type is one of its limits.
 template <class T>
 void read_whole(const Place& place, T& out, const Range& range) {
-  const auto value = place.node.is_integer() ? place.node.value<std::int64_t>() : std::nullopt;
+  if (!place.node.is_integer()) place.want("a whole number", words(range));
+  const std::int64_t value = place.node.value_or(std::int64_t{0});
   Range limits = range;
-  if (std::is_same_v<T, int> && !std::isfinite(limits.most) && value && !std::in_range<T>(*value)) {
+  if (std::is_same_v<T, int> && !std::isfinite(limits.most) && !std::in_range<T>(value)) {
     limits.most = std::numeric_limits<int>::max();
   }
-  if (!value || !inside(limits, static_cast<double>(*value))) place.want("a whole number", words(limits));
-  out = static_cast<T>(*value);
+  if (!inside(limits, static_cast<double>(value))) place.want("a whole number", words(limits));
+  out = static_cast<T>(value);
 }
 
 template <class T>
