@@ -137,7 +137,10 @@ struct Plan {
 };
 
 struct Describe {
-  std::string operator()(const Widen& g) const { return autodiff::text("widen x", g.factor); }
+  std::string operator()(const Widen& g) const {
+    const bool silent = g.new_units == NewUnits::scale_zero;
+    return autodiff::text("widen x", g.factor, silent ? ", new scales 0" : "");
+  }
   std::string operator()(const Deepen& g) const {
     return g.layer ? autodiff::text("deepen after layer ", *g.layer) : "deepen";
   }

@@ -12,12 +12,10 @@ namespace ev3 {
 /// How new channels of a network with batch norm are kept from disturbing old ones.
 enum class NewUnits {
   /// What leads from a new channel to an old one, or to the outputs, starts at 0. New channels compute
-  /// something
-  /// of their own from the first step on, get gradients from the second, and are put to use.
+  /// something of their own from the first step on, get gradients from the second, and are put to use.
   outgoing_zero,
   /// The scale of a new channel's batch norm starts at 0, as in the reference. Before a ReLU, whose
-  /// derivative at
-  /// 0 is 0, neither this scale nor the bias ever gets a gradient: such channels never learn.
+  /// derivative at 0 is 0, neither this scale nor the bias ever gets a gradient: such channels never learn.
   scale_zero,
 };
 
@@ -58,6 +56,7 @@ struct GrowthPlan {
   nn::Network larger = nn::Mlp{};
 };
 
+/// "widen x2", "deepen after layer 2", "deepen all stages, afresh"
 std::string describe(const Growth& growth);
 /// Throws Error for a factor below 1 or a layer or stage below 1.
 void check(const Growth& growth);

@@ -125,6 +125,8 @@ TEST_CASE("residual nets and others are refused each other's growths, and stages
 }
 
 TEST_CASE("a round says whether the network that it grew computes what the smaller one did") {
+  CHECK(describe(Growth(Widen{2, NewUnits::outgoing_zero})) == "widen x2");
+  CHECK(describe(Growth(Widen{2, NewUnits::scale_zero})) == "widen x2, new scales 0");
   CHECK(describe(Growth(DeepenAll{})) == "deepen all stages");
   CHECK(describe(Growth(DeepenAll{false})) == "deepen all stages, afresh");
   CHECK(describe(Growth(DeepenStage{2})) == "deepen stage 2");
