@@ -100,7 +100,9 @@ TEST_CASE("killed at 20 random moments and resumed each time, a run ends with th
       const bool there = fs::exists(folder);
       const std::vector<std::string> where{there ? "--resume" : "--out", folder.string(), "--threads",
                                            std::to_string(1 + kills % 3)};
-      const double delay = random.uniform(static_cast<std::uint64_t>(kills), 0, duration / 6);
+      // Longer from kill to kill, so that a run gets ahead however long its start takes.
+      const double longest = duration / 6 * (1 + kills / 20.0);
+      const double delay = random.uniform(static_cast<std::uint64_t>(kills), 0, longest);
       code = RunProcess(there ? where + std::vector<std::string>{"--quiet"} : experiment + where)
                  .wait(delay, SIGKILL);
       REQUIRE((code == 0 || code == -SIGKILL));
