@@ -1,6 +1,7 @@
 // How far a float program may be from the double interpretation of its graph: a running error analysis,
 // element by element. No tolerance in it is a guess: errors of inputs are carried through each op's
 // derivative, and each op adds its own rounding, by the number of its terms.
+// Long, because it has a rule for every op.
 #pragma once
 
 #include <cmath>

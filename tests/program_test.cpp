@@ -447,35 +447,3 @@ TEST_CASE("places of values that live at the same time do not overlap") {
     CHECK(placement.bytes <= std::min(sum, 2 * needed));  // greedy; far from twice the optimum in practice
   }
 }
-
-TEST_CASE("cheap values that later stages read are computed again instead of being kept") {
-  Graph g;
-  const Value x = g.input({64, 32});
-  std::vector<Value> weights;
-  Value hidden = x;
-  for (const char* name : {"w1", "w2", "w3", "w4"}) {
-    weights.push_back(g.parameter(name, {32, 32}));
-    const Value product = matmul(hidden, weights.back());
-    hidden = relu(product - mean(product, {.axes = {0}}));  // the mean ends a stage
-  }
-  std::vector<Value> outputs = gradient(mean(square(hidden)), weights);
-  const auto run = [&](std::size_t above) {
-    Program program = compile(g, outputs, {.recompute_above = above});
-    std::vector<float> numbers(64 * 32);
-    for (std::size_t i = 0; i < numbers.size(); ++i)
-      numbers[i] = static_cast<float>(i * i % 13) * 0.1f - 0.5f;
-    program.bind(x, std::span<const float>(numbers));
-    for (const Value& w : weights) program.bind(w, std::span<const float>(numbers).first(32 * 32));
-    program.run();
-    Floats out;
-    for (const Value& o : outputs) {
-      out.insert(out.end(), program.value(o).data, program.value(o).data + o.shape().size());
-    }
-    return std::pair(out, program.workspace_bytes());
-  };
-  const auto again = run(0), kept = run(std::size_t{1} << 40);
-  CHECK(again.first == kept.first);  // cut alike, so even the sums
-  CHECK(again.second < kept.second);
-  const Ops ops = ops_of(compile(g, outputs, {.recompute_above = 0}));
-  CHECK(std::count(ops.begin(), ops.end(), "relu again") >= 1);
-}

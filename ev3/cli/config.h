@@ -66,6 +66,10 @@ struct PoolsConfig {
 };
 
 enum class Family { mlp, cnn, resnet_cifar, resnet_imagenet };
+/// Whether its networks are residual ones, which have batch norms.
+constexpr bool is_resnet(Family family) {
+  return family == Family::resnet_cifar || family == Family::resnet_imagenet;
+}
 
 /// [model]: inputs and classes are those of the data. Which fields matter depends on the family.
 struct ModelConfig {

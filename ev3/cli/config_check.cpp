@@ -62,7 +62,7 @@ void check_pools(const Experiment& e, const At& at) {
 
 // A family of networks has its own ways to grow.
 void check_growth(const Growth& growth, Family family, const At& at) {
-  const bool resnet = family == Family::resnet_cifar || family == Family::resnet_imagenet;
+  const bool resnet = is_resnet(family);
   const bool stages =
       std::holds_alternative<DeepenStage>(growth) || std::holds_alternative<DeepenAll>(growth);
   const char* name = Names<Family>::list.at(static_cast<std::size_t>(family));

@@ -1,5 +1,6 @@
 // Every key of a config, declared once: fields(visit, x) calls visit(key, member, range) for each member of
 // x. Reading, writing and error messages all follow from it.
+// Long, because it is one list.
 #pragma once
 
 #include <array>

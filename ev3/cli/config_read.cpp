@@ -112,11 +112,11 @@ Experiment parse_experiment(std::string_view content, const std::string& where,
     }
   }
   read({root, ""}, experiment, any);
-  if (experiment.profile == Profile::reference && experiment.adapt.growth) {
-    auto* widen = std::get_if<Widen>(&*experiment.adapt.growth);
-    const bool norms =
-        experiment.model.family == Family::resnet_cifar || experiment.model.family == Family::resnet_imagenet;
-    if (widen && norms && !widen->new_units) widen->new_units = NewUnits::scale_zero;
+  if (experiment.profile == Profile::reference && is_resnet(experiment.model.family)) {
+    Settings like;
+    like.model = nn::ResNet{};
+    like.adapt.growth = experiment.adapt.growth;
+    experiment.adapt.growth = reference_profile(like).adapt.growth;
   }
   check(experiment, root);
   DataConfig& data = experiment.data;
