@@ -32,6 +32,7 @@ BundleRecorder::BundleRecorder(const Evolution& before, std::string name)
       spec_.settings.adapt.growth) {
     fail("bundle: the format has no optimizers that are carried on after a growth");
   }
+  if (nn::has_dropout(before.model().network)) fail("bundle: the format has no masks of dropout");
   if (!spec_.settings.adapt.growth) spec_.settings.adapt.rounds_before_growth.reset();
   for (const auto& teacher : spec_.settings.teachers) {
     nn::add_parameters(inputs_, autodiff::text("teacher/", spec_.teachers.size(), "/"), teacher->parameters);

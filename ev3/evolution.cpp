@@ -65,7 +65,8 @@ Streams make_streams(const Pools& pools, autodiff::Seed seed) {
 Evolution::Evolution(Settings settings, Streams streams)
     : settings_(std::move(settings)),
       streams_(std::move(streams)),
-      explorer_(settings_.losses, settings_.optimizers, settings_.explore, settings_.teachers),
+      explorer_(settings_.losses, settings_.optimizers, settings_.explore, settings_.teachers,
+                settings_.seed.stream("dropout")),
       assess_judge_(settings_.metric),
       adapt_judge_(settings_.metric) {
   if (settings_.adapt.growth) check(*settings_.adapt.growth);

@@ -11,11 +11,12 @@ namespace ev3 {
 using autodiff::fail;
 
 Explorer::Explorer(std::vector<nn::Loss> losses, std::vector<nn::Optimizer> optimizers,
-                   const ExploreOptions& options, nn::Teachers teachers)
+                   const ExploreOptions& options, nn::Teachers teachers, autodiff::Seed noise)
     : losses_(std::move(losses)),
       optimizers_(std::move(optimizers)),
       options_(options),
-      teachers_(std::move(teachers)) {
+      teachers_(std::move(teachers)),
+      noise_(noise) {
   if (losses_.empty() || optimizers_.empty()) {
     fail("explore: want at least one loss and one optimizer, got ", losses_.size(), " and ",
          optimizers_.size());
@@ -86,9 +87,11 @@ std::vector<Candidate> Explorer::explore(const Model& model, const Batches& batc
     datasets::Batch buffer;
     for (int t = 0; t < length; ++t) {
       if (progress && progress->stop) return;
-      const BatchView batch =
-          batches.read(first_batch + static_cast<std::int64_t>(index) * length + t, buffer);
-      candidate.losses.push_back(gradients_[c](params, batch.features, batch.target(), gradient));
+      // Its number tells a step of a candidate from all others of the run.
+      const std::int64_t number = first_batch + static_cast<std::int64_t>(index) * length + t;
+      const BatchView batch = batches.read(number, buffer);
+      candidate.losses.push_back(
+          gradients_[c](params, batch.features, batch.target(), gradient, {noise_, number}));
       if (options_.clip_norm) nn::clip_by_norm(gradient, *options_.clip_norm);
       nn::update(optimizer, states[c], gradient, decay_from, params);
       gradients_[c].update_statistics(params);

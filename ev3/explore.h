@@ -48,9 +48,10 @@ struct Candidate {
 /// compiled gradients, which can always be made again.
 class Explorer {
  public:
-  /// Throws Error for a loss or optimizer out of range, or none of them.
+  /// The masks of dropouts follow from `noise` and the number of the batch. Throws Error for a loss or
+  /// optimizer out of range, or none of them.
   Explorer(std::vector<nn::Loss> losses, std::vector<nn::Optimizer> optimizers, const ExploreOptions& options,
-           nn::Teachers teachers = {});
+           nn::Teachers teachers = {}, autodiff::Seed noise = {});
 
   /// Candidates in the order loss 0 with optimizer 0, 1, ..., then loss 1 ...
   int candidates() const { return static_cast<int>(losses_.size() * optimizers_.size()); }
@@ -78,6 +79,7 @@ class Explorer {
   std::vector<nn::Optimizer> optimizers_;
   ExploreOptions options_;
   nn::Teachers teachers_;
+  autodiff::Seed noise_;
   std::vector<nn::OptimizerState> states_;
   std::vector<nn::LossGradient> gradients_;  // one per candidate, for network_
   std::optional<nn::Network> network_;

@@ -43,6 +43,12 @@ nn::Network widened(const ResNet& net, double factor) {
   return larger;
 }
 
+// Vision transformers and sequential networks.
+template <class Other>
+nn::Network widened(const Other& net, double) {
+  fail("widen: want an mlp, a cnn or a resnet, got ", nn::describe(net));
+}
+
 GrowthPlan plan_widen(const Widen& widen, const nn::Network& network) {
   GrowthPlan plan{.kind = "widen", .factor = widen.factor};
   plan.new_units = widen.new_units.value_or(NewUnits::outgoing_zero);
@@ -75,8 +81,10 @@ GrowthPlan plan_deepen(std::optional<int> layer, const nn::Network& network, con
     return plan;
   }
   const auto* net = std::get_if<Cnn>(&network);
-  if (!net)
-    fail("deepen: want an mlp or a cnn, got ", nn::describe(network), "; it has deepen_stage and deepen_all");
+  if (!net) {
+    fail("deepen: want an mlp or a cnn, got ", nn::describe(network),
+         std::holds_alternative<ResNet>(network) ? "; it has deepen_stage and deepen_all" : "");
+  }
   std::size_t layers = net->hidden.size();
   for (const auto& stage : net->stages) layers += stage.size();
   plan.layer = choose("deepen", "hidden layer", layer, layers, network, random);

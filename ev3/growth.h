@@ -61,7 +61,7 @@ std::string describe(const Growth& growth);
 /// Throws Error for a factor below 1 or a layer or stage below 1.
 void check(const Growth& growth);
 /// Makes the choices. Throws Error when the network cannot grow that way (another family, no hidden layer, no
-/// such layer or stage, too large).
+/// such layer or stage, too large). Vision transformers and sequential networks cannot grow.
 GrowthPlan plan(const Growth& growth, const nn::Network& network, autodiff::Seed seed);
 
 /// The larger network's parameters: those of the smaller one in their places, what is new from `fresh`

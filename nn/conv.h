@@ -22,17 +22,22 @@ inline autodiff::Value conv(autodiff::Value x, const GraphParameters& parameters
   return autodiff::conv2d(x, parameters[name + ".kernel"], options);
 }
 
-/// Convolution and batch norm. In evaluation (with pass.fold_norms) one convolution with other filters:
+/// Convolution, with `bias` [out] where one is given, and batch norm. In evaluation (with pass.fold_norms)
+/// one convolution with other filters:
 ///     (x * w - mean) a + bias = x * (w a) + (bias - mean a),   a = scale / sqrt(var + epsilon)
+/// A bias of the convolution moves the mean: the norm takes it away again.
 inline autodiff::Value conv_norm(autodiff::Value x, const GraphParameters& parameters,
                                  const std::string& conv_name, const std::string& norm_name, Pass& pass,
-                                 const autodiff::Conv2dOptions& options = {}) {
+                                 const autodiff::Conv2dOptions& options = {}, autodiff::Value bias = {}) {
   if (pass.training || !pass.fold_norms) {
-    return batch_norm(conv(x, parameters, conv_name, options), parameters, norm_name, pass);
+    const autodiff::Value y = conv(x, parameters, conv_name, options);
+    return batch_norm(bias.valid() ? y + bias : y, parameters, norm_name, pass);
   }
   const autodiff::Value a = norm_factor(parameters, norm_name);
+  autodiff::Value mean = parameters[norm_name + ".mean"];
+  if (bias.valid()) mean = mean - bias;
   return autodiff::conv2d(x, parameters[conv_name + ".kernel"] * a, options) +
-         (parameters[norm_name + ".bias"] - parameters[norm_name + ".mean"] * a);
+         (parameters[norm_name + ".bias"] - mean * a);
 }
 
 }  // namespace nn

@@ -8,16 +8,22 @@
 
 namespace nn {
 
-/// Adds NAME.kernel [in, out] and NAME.bias [out].
+struct DenseOptions {
+  bool bias = true;
+};
+
+/// Adds NAME.kernel [in, out] and, with bias, NAME.bias [out].
 inline void add_dense(Layout& layout, const std::string& name, int in, int out,
-                      const Initializer& kernel = lecun_normal) {
-  layout.add(name + ".kernel", {in, out}, kernel);
-  layout.add(name + ".bias", {out}, zeros);
+                      const DenseOptions& options = {}) {
+  layout.add(name + ".kernel", {in, out}, lecun_normal);
+  if (options.bias) layout.add(name + ".bias", {out}, zeros);
 }
 
-/// x [..., in] times NAME.kernel plus NAME.bias: [..., out].
-inline autodiff::Value dense(autodiff::Value x, const GraphParameters& parameters, const std::string& name) {
-  return autodiff::matmul(x, parameters[name + ".kernel"]) + parameters[name + ".bias"];
+/// x [..., in] times NAME.kernel plus NAME.bias, if it has one: [..., out].
+inline autodiff::Value dense(autodiff::Value x, const GraphParameters& parameters, const std::string& name,
+                             const DenseOptions& options = {}) {
+  const autodiff::Value y = autodiff::matmul(x, parameters[name + ".kernel"]);
+  return options.bias ? y + parameters[name + ".bias"] : y;
 }
 
 }  // namespace nn

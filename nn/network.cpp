@@ -33,6 +33,11 @@ bool has_statistics(const Network& net) {
   return all->trainable() != all->size();
 }
 
+bool has_dropout(const Network& net) {
+  const auto* sequential = std::get_if<Sequential>(&net);
+  return sequential && has_dropout(*sequential);
+}
+
 Parameters initialize(const Network& net, autodiff::Seed seed) { return initialize(layout(net), seed); }
 
 }  // namespace nn

@@ -8,11 +8,13 @@
 #include "nn/cnn.h"
 #include "nn/mlp.h"
 #include "nn/resnet.h"
+#include "nn/sequential.h"
+#include "nn/vit.h"
 
 namespace nn {
 
 /// One struct per family. A new family needs layout(), forward() and describe() of its own and a line here.
-using Network = std::variant<Mlp, Cnn, ResNet>;
+using Network = std::variant<Mlp, Cnn, ResNet, Vit, Sequential>;
 
 std::string describe(const Network& net);
 std::shared_ptr<const Layout> layout(const Network& net);
@@ -25,6 +27,8 @@ const autodiff::Shape& input_shape(const Network& net);
 int classes(const Network& net);
 /// Whether it has batch norms, whose running statistics are parameters too.
 bool has_statistics(const Network& net);
+/// Whether a training step drops elements, by masks that it draws.
+bool has_dropout(const Network& net);
 /// Freshly initialized parameters.
 Parameters initialize(const Network& net, autodiff::Seed seed);
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "autodiff/tensor/text.h"
+#include "nn/layers_json.h"
 #include "nn/model_file.h"
 
 namespace nn {
@@ -22,6 +23,7 @@ class Reader {
   bool has(const std::string& key) const { return json_.contains(key); }
   int size(const std::string& key) { return one(at(key), key); }
   std::vector<int> sizes(const std::string& key) { return list(at(key), key); }
+  std::vector<Layer> layers(const std::string& key) { return layers_from_json(at(key), where_ + ": " + key); }
   std::vector<std::vector<int>> lists_of_sizes(const std::string& key) {
     const Json& value = at(key);
     std::vector<std::vector<int>> out;
@@ -100,6 +102,20 @@ Json json_of(const ResNet& net) {
   return json;
 }
 
+Json json_of(const Vit& net) {
+  return {{"family", "vit"},    {"inputs", list_of(net.inputs)},
+          {"patch", net.patch}, {"width", net.width},
+          {"depth", net.depth}, {"heads", net.heads},
+          {"mlp", net.mlp},     {"classes", net.classes}};
+}
+
+Json json_of(const Sequential& net) {
+  return {{"family", "sequential"},
+          {"inputs", list_of(net.inputs)},
+          {"layers", to_json(net.layers)},
+          {"classes", net.classes}};
+}
+
 Network mlp_from(Reader& r) {
   r.expect({"inputs", "hidden", "classes"});
   return Mlp{.inputs = r.shape("inputs"), .hidden = r.sizes("hidden"), .classes = r.size("classes")};
@@ -123,12 +139,31 @@ Network resnet_from(Reader& r, ResNet::Form form) {
                 .bottleneck = r.flag_or("bottleneck", false)};
 }
 
+Network vit_from(Reader& r) {
+  r.expect({"inputs", "patch", "width", "depth", "heads", "mlp", "classes"});
+  return Vit{.inputs = r.shape("inputs"),
+             .patch = r.size("patch"),
+             .width = r.size("width"),
+             .depth = r.size("depth"),
+             .heads = r.size("heads"),
+             .mlp = r.size("mlp"),
+             .classes = r.size("classes")};
+}
+
+Network sequential_from(Reader& r) {
+  r.expect({"inputs", "layers", "classes"});
+  return Sequential{.inputs = r.shape("inputs"), .layers = r.layers("layers"), .classes = r.size("classes")};
+}
+
 Network from(Reader& r, const std::string& where) {
   if (r.family() == "mlp") return mlp_from(r);
   if (r.family() == "cnn") return cnn_from(r);
   if (r.family() == "resnet_cifar") return resnet_from(r, ResNet::Form::cifar);
   if (r.family() == "resnet_imagenet") return resnet_from(r, ResNet::Form::imagenet);
-  fail(where, ": want a network of the family mlp, cnn, resnet_cifar or resnet_imagenet, got ",
+  if (r.family() == "vit") return vit_from(r);
+  if (r.family() == "sequential") return sequential_from(r);
+  fail(where,
+       ": want a network of the family mlp, cnn, resnet_cifar, resnet_imagenet, vit or sequential, got ",
        autodiff::in_quotes(r.family()));
 }
 

@@ -11,4 +11,10 @@ autodiff::Value as_samples(const std::string& who, autodiff::Value x, const auto
   return autodiff::reshape(x, sample.batched(x.shape()[0]));
 }
 
+std::string edges(const autodiff::Shape& sample) {
+  std::string out;
+  for (const int edge : sample) out += (out.empty() ? "" : "x") + std::to_string(edge);
+  return out;
+}
+
 }  // namespace nn

@@ -18,9 +18,16 @@ struct Pass {
   bool fold_norms = true;
   /// After the pass, in training: the new values of statistic parameters, by name.
   std::vector<std::pair<std::string, autodiff::Value>> statistics = {};
+  /// After the pass, in training: the keys int32 [n] from which dropouts draw their masks, to be bound anew
+  /// for every step; empty where the network has none.
+  autodiff::Value dropout_keys = {};
+  int dropouts = 0;  ///< so far
 };
 
 /// x [n, ...] as samples of this shape. Throws Error, beginning with `who`, when they have another size.
 autodiff::Value as_samples(const std::string& who, autodiff::Value x, const autodiff::Shape& sample);
+
+/// The shape of a sample for people: "8x8x32", "64".
+std::string edges(const autodiff::Shape& sample);
 
 }  // namespace nn

@@ -59,6 +59,7 @@ std::shared_ptr<const LossGradient::Shared> LossGradient::build(const Network& n
   shared->loss = mean_loss(loss, outputs, {shared->labels, shared->logits});
   const std::vector<autodiff::Value> gradients = autodiff::gradient(shared->loss, trainable);
   for (std::size_t i = 0; i < gradients.size(); ++i) shared->gradients[i].value = gradients[i];
+  shared->dropout_keys = pass.dropout_keys;
   for (const auto& [name, value] : pass.statistics) {
     const ParameterInfo& info = shared->layout->find(name);
     shared->statistics.push_back({value, info.offset, info.shape.size()});
@@ -74,7 +75,9 @@ autodiff::Program LossGradient::compiled(const Shared& shared, const autodiff::C
 }
 
 LossGradient::LossGradient(const Network& net, const Loss& loss, int batch, const GradientOptions& options)
-    : shared_(build(net, loss, batch, options.teachers)), program_(compiled(*shared_, options.compile)) {}
+    : shared_(build(net, loss, batch, options.teachers)),
+      program_(compiled(*shared_, options.compile)),
+      dropout_keys_(shared_->dropout_keys.valid() ? static_cast<std::size_t>(batch) : 0) {}
 
 void LossGradient::bind(std::span<const float> parameters, std::span<float> gradient) {
   const Shared& s = *shared_;
@@ -89,7 +92,7 @@ void LossGradient::bind(std::span<const float> parameters, std::span<float> grad
 }
 
 float LossGradient::operator()(std::span<const float> parameters, std::span<const float> features,
-                               const Target& target, std::span<float> gradient) {
+                               const Target& target, std::span<float> gradient, const Noise& noise) {
   const Shared& s = *shared_;
   if (parameters.size() != s.layout->size() || gradient.size() != s.layout->size()) {
     fail("training: want ", s.layout->size(), " parameters and as many gradients, got ", parameters.size(),
@@ -100,6 +103,14 @@ float LossGradient::operator()(std::span<const float> parameters, std::span<cons
   program_.bind(s.features, features);
   if (s.labels.valid()) program_.bind(s.labels, target.labels);
   if (s.logits.valid() && !s.teacher) program_.bind(s.logits, target.logits);
+  if (s.dropout_keys.valid()) {
+    const autodiff::Random random(noise.seed);
+    const std::uint64_t first = static_cast<std::uint64_t>(noise.step) * dropout_keys_.size();
+    for (std::size_t i = 0; i < dropout_keys_.size(); ++i) {
+      dropout_keys_[i] = static_cast<std::int32_t>(random.bits(first + i));
+    }
+    program_.bind(s.dropout_keys, std::span<const std::int32_t>(dropout_keys_));
+  }
   program_.run();
   for (const ParameterInfo& info : s.layout->entries()) {
     if (info.kind == Kind::statistic) std::fill_n(gradient.data() + info.offset, info.shape.size(), 0.0f);
@@ -119,13 +130,15 @@ TrainingStep::TrainingStep(const Network& net, const Loss& loss, const Optimizer
       optimizer_(optimizer),
       state_(initial_state(optimizer, gradient_of_.layout().size())),
       clip_norm_(options.clip_norm),
+      seed_(options.seed),
       gradient_(gradient_of_.layout().size()) {
   check(optimizer);
   if (clip_norm_ && !(*clip_norm_ > 0)) fail("training: want a clip_norm above 0, got ", *clip_norm_);
 }
 
 float TrainingStep::run(Parameters& parameters, std::span<const float> features, const Target& target) {
-  const float loss = gradient_of_(parameters.values(), features, target, gradient_);
+  const Noise noise{.seed = seed_, .step = state_.step};
+  const float loss = gradient_of_(parameters.values(), features, target, gradient_, noise);
   if (clip_norm_) clip_by_norm(gradient_, *clip_norm_);
   update(optimizer_, state_, gradient_, parameters.values());
   gradient_of_.update_statistics(parameters.values());

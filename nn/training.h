@@ -31,6 +31,13 @@ struct Teacher {
 };
 using Teachers = std::vector<std::shared_ptr<const Teacher>>;
 
+/// Which masks the dropouts of a step draw: they are a pure function of both numbers (and of the place of a
+/// sample in its batch), so any step can be repeated.
+struct Noise {
+  autodiff::Seed seed = {};
+  std::int64_t step = 0;  ///< another number for every step
+};
+
 struct GradientOptions {
   autodiff::CompileOptions compile = {};
   /// Those that Distillation::teacher numbers.
@@ -38,8 +45,8 @@ struct GradientOptions {
 };
 
 /// The loss of a network on a batch and its gradient, compiled once, in training mode: a batch norm uses the
-/// moments of the batch. A copy shares the compiled plan and has memory of its own, so that copies can run at
-/// the same time.
+/// moments of the batch, dropout drops. A copy shares the compiled plan and has memory of its own, so that
+/// copies can run at the same time.
 class LossGradient {
  public:
   /// Throws Error for a batch below 1, a network or loss that is not well-formed, and a teacher that is not
@@ -47,10 +54,10 @@ class LossGradient {
   LossGradient(const Network& net, const Loss& loss, int batch, const GradientOptions& options = {});
 
   /// The mean loss for `features` [batch, inputs...]; d loss / d parameters goes to `gradient`, a block with
-  /// the layout of the parameters (zeros for statistics). No allocation after the first call. Throws Error
-  /// when sizes differ or the target lacks what the loss wants.
+  /// the layout of the parameters (zeros for statistics). `noise` matters for networks with dropout only. No
+  /// allocation after the first call. Throws Error when sizes differ or the target lacks what the loss wants.
   float operator()(std::span<const float> parameters, std::span<const float> features, const Target& target,
-                   std::span<float> gradient);
+                   std::span<float> gradient, const Noise& noise = {});
   /// Replaces the statistics in `parameters` by those that the last call has computed from the parameters it
   /// was given and its batch. To be called after the optimizer's update.
   void update_statistics(std::span<float> parameters) const;
@@ -72,7 +79,7 @@ class LossGradient {
     std::vector<Slot> parameters, gradients, statistics;
     std::shared_ptr<const Teacher> teacher;
     std::vector<Slot> teacher_parameters;
-    autodiff::Value features, labels, logits, loss;
+    autodiff::Value features, labels, logits, dropout_keys, loss;
     int batch = 0;
   };
   static std::shared_ptr<const Shared> build(const Network& net, const Loss& loss, int batch,
@@ -83,6 +90,7 @@ class LossGradient {
 
   std::shared_ptr<const Shared> shared_;
   autodiff::Program program_;
+  std::vector<std::int32_t> dropout_keys_;  // one for each sample, where the network has dropout
   /// What was bound last time: it is bound again only when it moved. A copy starts without bindings, as its
   /// program does.
   struct Bound {
@@ -104,6 +112,8 @@ struct TrainingOptions {
   std::optional<double> clip_norm = {};
   autodiff::CompileOptions compile = {};
   Teachers teachers = {};
+  /// Of the masks of dropout: they follow from it and the number of steps that the optimizer has taken.
+  autodiff::Seed seed = {1};
 };
 
 /// One network, one loss, one optimizer: the loop of a lesson is `for (k...) step.run(parameters,
@@ -131,6 +141,7 @@ class TrainingStep {
   Optimizer optimizer_;
   OptimizerState state_;
   std::optional<double> clip_norm_;
+  autodiff::Seed seed_;
   autodiff::AlignedBuffer<float> gradient_;
 };
 

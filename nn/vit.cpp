@@ -43,10 +43,8 @@ Value patches(const Vit& net, Value x) {
 }  // namespace
 
 std::string describe(const Vit& net) {
-  std::string size;
-  for (const int edge : net.inputs) size += (size.empty() ? "" : "x") + std::to_string(edge);
-  return autodiff::text("vit ", size, " patch ", net.patch, " width ", net.width, " depth ", net.depth,
-                        " heads ", net.heads, " mlp ", net.mlp, " classes ", net.classes);
+  return autodiff::text("vit ", edges(net.inputs), " patch ", net.patch, " width ", net.width, " depth ",
+                        net.depth, " heads ", net.heads, " mlp ", net.mlp, " classes ", net.classes);
 }
 
 Layout layout(const Vit& net) {
@@ -66,12 +64,9 @@ Layout layout(const Vit& net) {
   return out;
 }
 
-Value forward(const Vit& net, const GraphParameters& parameters, Value x) {
+Value forward(const Vit& net, const GraphParameters& parameters, Value x, Pass&) {
   check(net);
-  if (x.shape().rank() < 1 || x.shape().sample().size() != net.inputs.size()) {
-    fail(describe(net), ": want samples of shape ", net.inputs, ", got x ", x.shape());
-  }
-  x = patches(net, autodiff::reshape(x, net.inputs.batched(x.shape()[0])));
+  x = patches(net, as_samples(describe(net), x, net.inputs));
   x = dense(x, parameters, "embed") + parameters["position"];
   for (int i = 0; i < net.depth; ++i) x = encoder_block(x, parameters, block(i), {.heads = net.heads});
   x = autodiff::mean(layer_norm(x, parameters, "norm"), {.axes = {1}});

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "nn/parameters.h"
+#include "nn/pass.h"
 
 namespace nn {
 
@@ -30,6 +31,6 @@ std::string describe(const Vit& net);
 /// the heads do not divide, or more than 2^31 parameters.
 Layout layout(const Vit& net);
 /// Logits [n, classes] for x [n, inputs...].
-autodiff::Value forward(const Vit& net, const GraphParameters& parameters, autodiff::Value x);
+autodiff::Value forward(const Vit& net, const GraphParameters& parameters, autodiff::Value x, Pass& pass);
 
 }  // namespace nn

@@ -47,7 +47,7 @@ TEST_CASE("descriptions that are none are refused, and say where") {
       {"{\"family\":\"mlp\"", "want a JSON object"},
       {R"({"inputs":[2]})", "no 'family'"},
       {R"({"family":7})", "no 'family'"},
-      {R"({"family":"transformer"})", "resnet_imagenet, got 'transformer'"},
+      {R"({"family":"transformer"})", "vit or sequential, got 'transformer'"},
       {R"({"family":"mlp","inputs":[2],"hiden":[8],"classes":2})", "did you mean 'hidden'"},
       {R"({"family":"cnn","inputs":[2],"classes":2})", "want inputs [H, W, C]"},
       {R"({"family":"cnn","inputs":[2,2,1],"stages":[[4],[4]],"classes":2})", "too many for images"},

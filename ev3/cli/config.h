@@ -65,11 +65,14 @@ struct PoolsConfig {
   bool stratified = true;
 };
 
-enum class Family { mlp, cnn, resnet_cifar, resnet_imagenet };
+enum class Family { mlp, cnn, resnet_cifar, resnet_imagenet, vit, sequential };
 /// Whether its networks are residual ones, which have batch norms.
 constexpr bool is_resnet(Family family) {
   return family == Family::resnet_cifar || family == Family::resnet_imagenet;
 }
+
+/// Whether there is a way in which its networks grow.
+constexpr bool can_grow(Family family) { return family != Family::vit && family != Family::sequential; }
 
 /// [model]: inputs and classes are those of the data. Which fields matter depends on the family.
 struct ModelConfig {
@@ -80,6 +83,8 @@ struct ModelConfig {
   int filters = 16;                                     ///< of a resnet
   std::vector<int> blocks = {3, 3, 3};                  ///< of a resnet
   bool bottleneck = false;                              ///< of a resnet in ImageNet form
+  nn::Vit vit = {};                                     ///< of a vit: its sizes
+  std::vector<nn::Layer> layers = {};                   ///< of a sequential network, the key `layer`
 };
 
 struct Experiment {

@@ -103,6 +103,14 @@ nn::Network network(const ModelConfig& m, const autodiff::Shape& sample, int cla
           .classes = classes,
           .form = m.family == Family::resnet_cifar ? nn::ResNet::Form::cifar : nn::ResNet::Form::imagenet,
           .bottleneck = m.bottleneck};
+    case Family::vit: {
+      nn::Vit net = m.vit;
+      net.inputs = sample;
+      net.classes = classes;
+      return net;
+    }
+    case Family::sequential:
+      return nn::Sequential{.inputs = sample, .layers = m.layers, .classes = classes};
   }
   return nn::Mlp{.inputs = sample, .hidden = m.hidden, .classes = classes};
 }

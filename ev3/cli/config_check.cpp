@@ -80,6 +80,11 @@ void check_growth(const Growth& growth, Family family, const At& at) {
 
 void check_adapt(const Experiment& e, const At& at) {
   const AdaptOptions& a = e.adapt;
+  if (!can_grow(e.model.family) && (a.growth || (a.rounds_before_growth && !a.restart_without_growth))) {
+    at(a.growth ? "adapt.growth" : "adapt.rounds_before_growth", "networks of the family ",
+       Names<Family>::list.at(static_cast<std::size_t>(e.model.family)),
+       " do not grow: leave adapt.growth and adapt.rounds_before_growth out");
+  }
   if (a.growth && !a.rounds_before_growth) {
     at("adapt.growth", "without adapt.rounds_before_growth the network never grows: give both or none");
   }
@@ -103,6 +108,9 @@ void check_adapt(const Experiment& e, const At& at) {
 
 void check(const Experiment& e, const toml::table& root) {
   const At at(root);
+  if (e.model.family == Family::sequential && e.model.layers.empty()) {
+    at("model.layer", "want at least one layer, got none");
+  }
   check_data(e, at);
   check_pools(e, at);
   if (e.losses.empty()) at("loss", "want at least one loss, got none");

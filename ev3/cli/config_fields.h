@@ -4,34 +4,24 @@
 #pragma once
 
 #include <array>
-#include <limits>
 
 #include "ev3/cli/config.h"
+#include "nn/layer_fields.h"
 
 namespace ev3::cli {
 
-/// What a number (or every number of a list) may be, and whether the key may be absent.
-struct Range {
-  double least = -std::numeric_limits<double>::infinity(), most = std::numeric_limits<double>::infinity();
-  bool above_least = false, below_most = false;  ///< the ends are excluded
-  bool required = false;
-};
-inline constexpr Range any{};
-inline constexpr Range above_zero{.least = 0, .above_least = true};
-inline constexpr Range share{.least = 0, .most = 1};                           // 0 <= x <= 1
-inline constexpr Range decay_rate{.least = 0, .most = 1, .below_most = true};  // 0 <= x < 1
-constexpr Range at_least(double least) { return {.least = least}; }
-constexpr Range required(Range range = {}) {
-  range.required = true;
-  return range;
-}
+using nn::Range, nn::any, nn::above_zero, nn::share, nn::decay_rate, nn::at_least, nn::required;
 
 /// What the alternatives of an enum or a variant are called, in their order.
 template <class T>
 struct Names;
 template <>
 struct Names<Family> {
-  static constexpr std::array list{"mlp", "cnn", "resnet_cifar", "resnet_imagenet"};
+  static constexpr std::array list{"mlp", "cnn", "resnet_cifar", "resnet_imagenet", "vit", "sequential"};
+};
+template <>
+struct Names<nn::Layer::Form> {
+  static constexpr auto list = nn::layer_kinds;
 };
 template <>
 struct Names<Profile> {
@@ -188,7 +178,15 @@ void fields(Visit& visit, ModelConfig& m) {
       [[fallthrough]];
     case Family::resnet_cifar:
       visit("filters", m.filters, at_least(1));
-      visit("blocks", m.blocks, at_least(1));
+      return visit("blocks", m.blocks, at_least(1));
+    case Family::vit:
+      visit("patch", m.vit.patch, at_least(1));
+      visit("width", m.vit.width, at_least(1));
+      visit("depth", m.vit.depth, at_least(1));
+      visit("heads", m.vit.heads, at_least(1));
+      return visit("mlp", m.vit.mlp, at_least(1));
+    case Family::sequential:
+      return visit("layer", m.layers, required());
   }
 }
 

@@ -30,23 +30,15 @@ void read_real(const Place& place, T& out, const Range& range) {
   out = static_cast<T>(*value);
 }
 
+bool has_batch_norm(const std::vector<nn::Layer>& layers) {
+  return std::any_of(layers.begin(), layers.end(), [](const nn::Layer& layer) {
+    const auto* residual = std::get_if<nn::Residual>(&layer.form);
+    return std::holds_alternative<nn::BatchNorm>(layer.form) ||
+           (residual && has_batch_norm(residual->layers));
+  });
+}
+
 }  // namespace
-
-std::string words(const Range& range) {
-  std::string out;
-  if (std::isfinite(range.least)) out += text(range.above_least ? " above " : " of at least ", range.least);
-  if (std::isfinite(range.most)) {
-    out += text(out.empty() ? " " : " and ", range.below_most ? "below " : "at most ");
-    out +=
-        std::abs(range.most) < 1e6 ? text(range.most) : std::to_string(static_cast<std::int64_t>(range.most));
-  }
-  return out;
-}
-
-bool inside(const Range& range, double x) {
-  return std::isfinite(x) && (range.above_least ? x > range.least : x >= range.least) &&
-         (range.below_most ? x < range.most : x <= range.most);
-}
 
 void Reader::finish() const {
   const std::string prefix = place_.key.empty() ? "" : place_.key + '.';
@@ -92,6 +84,21 @@ void read(const Place& place, nn::Schedule& out, const Range& range) {
   out = std::visit([](const auto& f) { return nn::Schedule(f); }, form);
 }
 
+void read(const Place& place, nn::Border& out, const Range& range) {
+  const auto word = place.node.value<std::string>();
+  if (word == "same") {
+    out = nn::same;
+  } else if (word == "valid") {
+    out = nn::valid;
+  } else if (place.node.is_string()) {
+    place.want("\"same\", \"valid\" or a whole number", words(range));
+  } else {
+    read(place, out.zeros, range);
+  }
+}
+
+void read(const Place& place, nn::Layer& out, const Range& range) { read(place, out.form, range); }
+
 Experiment parse_experiment(std::string_view content, const std::string& where,
                             const std::vector<std::string>& overrides) {
   toml::table root = parse_toml(content, where);
@@ -101,10 +108,9 @@ Experiment parse_experiment(std::string_view content, const std::string& where,
     read({*profile, "profile"}, experiment.profile, any);
     if (experiment.profile == Profile::reference) {
       Settings like;  // a network with batch norm has other defaults
-      if (const auto family = root.at_path("model.family").value<std::string>();
-          family && family->starts_with("resnet")) {
-        like.model = nn::ResNet{};
-      }
+      ModelConfig model;
+      if (const toml::node* node = root.get("model")) read({*node, "model"}, model, any);
+      if (is_resnet(model.family) || has_batch_norm(model.layers)) like.model = nn::ResNet{};
       const Settings defaults = reference_profile(like);
       experiment.explore = defaults.explore;
       experiment.adapt = defaults.adapt;

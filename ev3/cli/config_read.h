@@ -25,10 +25,6 @@ struct Place {
   }
 };
 
-/// " of at least 1 and below 2", or nothing.
-std::string words(const Range& range);
-bool inside(const Range& range, double x);
-
 /// Reads one table; whatever `fields` does not ask for is an unknown key.
 class Reader {
  public:
@@ -86,6 +82,8 @@ void read(const Place& place, int& out, const Range& range);
 void read(const Place& place, double& out, const Range& range);
 void read(const Place& place, float& out, const Range& range);
 void read(const Place& place, nn::Schedule& out, const Range& range);
+void read(const Place& place, nn::Border& out, const Range& range);
+void read(const Place& place, nn::Layer& out, const Range& range);
 
 template <class T>
 requires std::is_enum_v<T>
@@ -110,7 +108,7 @@ void read(const Place& place, std::vector<T>& out, const Range& range) {
   if (!list) place.want("a list");
   out.clear();
   for (std::size_t i = 0; i < list->size(); ++i) {
-    read({*list->get(i), autodiff::text(place.key, '.', i)}, out.emplace_back(), range);
+    read(Place{*list->get(i), autodiff::text(place.key, '.', i)}, out.emplace_back(), range);
   }
 }
 

@@ -15,6 +15,10 @@ std::string value(int x) { return std::to_string(x); }
 std::string value(std::int64_t x) { return std::to_string(x); }
 std::string value(const std::string& x) { return toml_string(x); }
 std::string value(nn::Schedule& x);
+std::string value(nn::Border& x) {
+  return !x.zeros ? "\"same\"" : *x.zeros == 0 ? "\"valid\"" : std::to_string(*x.zeros);
+}
+std::string value(nn::Layer& x);
 
 // The shortest number that reads back as the same.
 template <class T>
@@ -49,6 +53,15 @@ class Lines {
   template <class T>
   void operator()(const char* key, std::optional<T>& member, const Range& = any) {
     if (member) line(key, value(*member));
+  }
+  /// In a section a layer has a line of its own.
+  void operator()(const char* key, std::vector<nn::Layer>& layers, const Range& = any) {
+    const bool wide = *after_ != 0;
+    std::string list;
+    for (nn::Layer& layer : layers) {
+      list += (list.empty() ? "" : ",") + std::string(wide ? "\n  " : " ") + value(layer);
+    }
+    line(key, '[' + list.substr(wide || list.empty() ? 0 : 1) + (wide ? "\n]" : "]"));
   }
   template <class T>
   void among_keys_of(const char*, const T&) {}
@@ -95,6 +108,8 @@ std::string value(nn::Schedule& x) {
   nn::Schedule::Form form = x.form();
   return value(form);
 }
+
+std::string value(nn::Layer& x) { return value(x.form); }
 
 // The experiment: keys, then sections.
 class Sections {
