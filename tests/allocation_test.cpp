@@ -172,8 +172,13 @@ TEST_CASE("a copy of a program allocates its workspace and bindings, and no plan
   CHECK(counts.news == 2);
 }
 
-TEST_CASE("a training step of a residual net allocates nothing from the second one on") {
-  const nn::ResNet net{.inputs = {8, 8, 2}, .filters = 4, .blocks = {1, 1}, .classes = 3};
+TEST_CASE(
+    "a training step of a residual net, or one with dropout, allocates nothing from the second one on") {
+  const nn::Network net = GENERATE(
+      nn::Network(nn::ResNet{.inputs = {8, 8, 2}, .filters = 4, .blocks = {1, 1}, .classes = 3}),
+      nn::Network(nn::Sequential{.inputs = {8, 8, 2},
+                                 .layers = {nn::Dropout{}, nn::Flatten{}, nn::Dropout{}, nn::Dense{}},
+                                 .classes = 3}));
   const std::vector<float> features(16 * 8 * 8 * 2, 0.5f);
   const std::vector<std::int32_t> labels(16, 1);
   for (const nn::Optimizer& optimizer :

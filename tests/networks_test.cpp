@@ -115,6 +115,11 @@ TEST_CASE("outputs are [samples, classes], for images and for the same numbers f
              .classes = 3,
              .form = ResNet::Form::imagenet,
              .bottleneck = true},
+      nn::Vit{.inputs = {4, 6, 2}, .width = 6, .heads = 2, .mlp = 5, .classes = 3},
+      nn::Sequential{.inputs = {4, 6, 2},
+                     .layers = {nn::Conv2d{.filters = 3}, nn::BatchNorm{}, nn::Relu{}, nn::Dropout{},
+                                nn::GlobalAvgPool{}, nn::Dense{}},
+                     .classes = 3},
       ResNet{.inputs = {1, 1, 2}, .filters = 2, .blocks = {1, 1, 1}, .classes = 3}};
   for (const Network& net : nets) {
     INFO(nn::describe(net));

@@ -1,10 +1,8 @@
 // The vision transformer: its layout, its gradient as a whole, how programs cut it, and that it learns.
 #include <cmath>
-#include <complex>
 
 #include "autodiff/graph/ops.h"
 #include "autodiff/program/program.h"
-#include "autodiff/program/reference.h"
 #include "datasets/digits.h"
 #include "datasets/split.h"
 #include "datasets/stream.h"
@@ -14,6 +12,7 @@
 #include "tests/catch.h"
 #include "tests/files.h"
 #include "tests/guards.h"
+#include "tests/network_slopes.h"
 
 using namespace autodiff;
 
@@ -128,54 +127,15 @@ TEST_CASE("patches are tokens: exchanging two of them exchanges two positions") 
 }
 
 TEST_CASE("the gradient of a vision transformer agrees with the complex step to 1e-12") {
-  using Complex = std::complex<double>;
-  constexpr double h = 1e-30;
-  constexpr int batch = 3;
-  Training t(small, batch);
-  const nn::Parameters p = shaken(t.layout);
-  const std::vector<float> x = normals(small.inputs.size() * batch);
-  const auto feeds = [&]<class T>(T) {
-    Feeds<T> out;
-    for (const nn::ParameterInfo& info : t.layout->entries()) {
-      const auto values = p[info.name];
-      for (const float v : values)
-        out.values[t.parameters[info.name].id].push_back(T(static_cast<double>(v)));
-    }
-    for (const float v : x) out.values[t.features.id].push_back(T(static_cast<double>(v)));
-    out.labels[t.labels.id] = {2, 0, 1};
-    return out;
-  };
-  const auto gradients = interpret<double>(t.graph, t.gradients, feeds(double{}));
-  struct Slope {
-    double step = 0, gradient = 0;
-  };
-  std::vector<Slope> slopes;
-  double scale = 0;
-  const Random random(Seed{4});
-  for (std::size_t k = 0; k < gradients.size();
-       ++k) {  // one parameter after the other, in a random direction
-    Feeds<Complex> moved = feeds(Complex{});
-    auto& values = moved.values.at(t.parameters.values()[k].id);
-    Slope slope;
-    double terms = 0;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const double d = random.normal(1000 * k + i);
-      values[i] += Complex(0, h * d);
-      slope.gradient += gradients[k][i] * d;
-      terms += std::abs(gradients[k][i] * d);
-    }
-    slope.step = interpret<Complex>(t.graph, std::span<const Value>(&t.loss, 1), moved)[0][0].imag() / h;
-    slopes.push_back(slope);
-    scale = std::max(scale, terms);
-  }
+  const nn::Parameters p = shaken(nn::layout(nn::Network(small)));
+  const auto [slopes, scale] = tests::network_slopes(small, p, normals(small.inputs.size() * 3), {2, 0, 1});
   int moving = 0;
-  for (std::size_t k = 0; k < slopes.size(); ++k) {
-    const std::string& name = t.layout->entries()[k].name;
-    INFO(name << ": complex step " << slopes[k].step << ", gradient " << slopes[k].gradient);
-    CHECK(std::abs(slopes[k].step - slopes[k].gradient) <= 1e-12 * scale);
+  for (const tests::Slope& slope : slopes) {
+    INFO(slope.name << ": complex step " << slope.step << ", gradient " << slope.gradient);
+    CHECK(std::abs(slope.step - slope.gradient) <= 1e-12 * scale);
     // What is added to all scores of a query changes no softmax.
-    const bool idle = name.ends_with("key.bias");
-    CHECK((std::abs(slopes[k].gradient) > 1e-5 * scale) == !idle);
+    const bool idle = slope.name.ends_with("key.bias");
+    CHECK((std::abs(slope.gradient) > 1e-5 * scale) == !idle);
     moving += !idle;
   }
   CHECK(moving == 37);
