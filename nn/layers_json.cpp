@@ -24,7 +24,7 @@ class Writer {
     if (value) json_[key] = *value;
   }
   void operator()(const char* key, const Border& border, const Range&) {
-    json_[key] = border.zeros ? Json(*border.zeros) : Json("same");
+    json_[key] = border == same ? Json("same") : border == valid ? Json("valid") : Json(*border.zeros);
   }
   void operator()(const char* key, const std::vector<Layer>& layers, const Range&) {
     json_[key] = to_json(layers);

@@ -81,29 +81,28 @@ std::map<std::string, std::string> contents(const fs::path& folder) {
   return out;
 }
 
-}  // namespace
-
-TEST_CASE("killed at 20 random moments and resumed each time, a run ends with the same bytes", "[slow]") {
+/// Runs it once as a whole and then, killed at random moments, until it was killed so many times.
+void check_kills(const std::vector<std::string>& settings, int rounds, int times) {
   const TempFolder temp;
   const fs::path whole = temp / "whole";
   const Clock::time_point start = Clock::now();
-  REQUIRE(run_to_end(experiment + std::vector<std::string>{"--out", whole.string()}) == 0);
+  REQUIRE(run_to_end(settings + std::vector<std::string>{"--out", whole.string()}) == 0);
   const double duration = Seconds(Clock::now() - start).count();
   const auto expected = contents(whole);
   CHECK(expected.size() == 6);
 
   const autodiff::Random random(autodiff::Seed{3});
   int kills = 0, before_folder = 0;
-  for (int attempt = 0; kills < 20; ++attempt) {
+  for (int attempt = 0; kills < times; ++attempt) {
     const fs::path folder = temp / ("killed-" + std::to_string(attempt));
     for (int code = -SIGKILL; code != 0;) {
       const bool there = fs::exists(folder);
       const std::vector<std::string> where{there ? "--resume" : "--out", folder.string(), "--threads",
                                            std::to_string(1 + kills % 3)};
       // Longer from kill to kill, so that a run gets ahead however long its start takes.
-      const double longest = duration / 6 * (1 + kills / 20.0);
+      const double longest = duration / 6 * (1 + kills / static_cast<double>(times));
       const double delay = random.uniform(static_cast<std::uint64_t>(kills), 0, longest);
-      code = RunProcess(there ? where + std::vector<std::string>{"--quiet"} : experiment + where)
+      code = RunProcess(there ? where + std::vector<std::string>{"--quiet"} : settings + where)
                  .wait(delay, SIGKILL);
       REQUIRE((code == 0 || code == -SIGKILL));
       kills += code != 0;
@@ -118,11 +117,36 @@ TEST_CASE("killed at 20 random moments and resumed each time, a run ends with th
     for (const auto& entry : fs::directory_iterator(folder)) {
       if (!entry.path().filename().string().starts_with("events")) continue;
       const std::string events = content_of(entry.path());
-      CHECK(ev3::cli::whole_events(events).records == 1 + 30);
+      CHECK(ev3::cli::whole_events(events).records == 1 + rounds);
       CHECK(ev3::cli::whole_events(events).bytes == events.size());
     }
   }
   WARN("killed " << kills << " times, " << before_folder << " of them before there was a folder");
+}
+
+}  // namespace
+
+TEST_CASE("killed at 20 random moments and resumed each time, a run ends with the same bytes", "[slow]") {
+  check_kills(experiment, 30, 20);
+}
+
+TEST_CASE("so does a run with dropout: a step's masks do not depend on what came before", "[slow]") {
+  const std::vector<std::string> dropout{
+      "--set",
+      "data.name=spirals",
+      "--set",
+      "data.samples=2000",
+      "--set",
+      "model={family=\"sequential\",layer=[{kind=\"dense\",units=12},{kind=\"relu\"},"
+      "{kind=\"dropout\",rate=0.2},{kind=\"dense\"}]}",
+      "--set",
+      "rounds=20",
+      "--set",
+      "explore.trajectory_length=150",
+      "--set",
+      "adapt={}",
+      "--quiet"};
+  check_kills(dropout, 20, 8);
 }
 
 TEST_CASE("an interrupted run says so, exits with 130 and goes on exactly", "[slow]") {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "nn/model_file.h"
+#include "tests/cifar_files.h"
 #include "tests/wrong_input.h"
 
 namespace {
@@ -59,7 +60,7 @@ TEST_CASE("a run with dropout does not depend on threads, and goes on exactly wh
   CHECK(content_of(base + "plain/rounds.jsonl") != content_of(base + "1/rounds.jsonl"));
 }
 
-TEST_CASE("eval, show, logits, report and teachers take networks of one's own") {
+TEST_CASE("eval, show, report and teachers take networks of one's own") {
   const TempFolder temp;
   for (const bool transformer : {false, true}) {
     const std::string folder = (temp / (transformer ? "vit" : "sequential")).string();
@@ -82,6 +83,21 @@ TEST_CASE("eval, show, logits, report and teachers take networks of one's own") 
         "\"]' --set 'loss=[{kind=\"distillation\",teacher=0}]' --out " + folder;
     succeeds(student + "-student");
   }
+}
+
+TEST_CASE("what a network with dropout says of images is recorded without dropout") {
+  const TempFolder temp;
+  const fs::path folder = temp / "x";
+  make_cifar10(folder / "ten", 20);
+  const auto in = [&folder](const std::string& arguments) { return with_folder(arguments, folder); };
+  succeeds(in("run " + dropout +
+              "--set data.name=cifar10 --set data.path=@/ten --set data.batch=8 --set data.shrink=4 "
+              "--set pools.test=0 --set rounds=1 --quiet --out @/run"));
+  const std::string record =
+      "logits @/run/model.safetensors --data @/ten --shrink 4 --batches 3 --batch 8 -o @/";
+  CHECK_THAT(succeeds(in(record + "a.safetensors")), ContainsSubstring("24 rows of sequential conv4-10"));
+  succeeds(in(record + "b.safetensors"));
+  CHECK(content_of(folder / "a.safetensors") == content_of(folder / "b.safetensors"));
 }
 
 TEST_CASE("a recorded piece of a run has no masks of dropout") {
