@@ -235,7 +235,8 @@ Settings settings(const Experiment& e, const ExperimentData& data) {
           .adapt = e.adapt,
           .history_limit = e.history_limit,
           .seed = {static_cast<std::uint64_t>(e.seed)},
-          .consume_check_batches = e.consume_check_batches};
+          .consume_check_batches = e.consume_check_batches,
+          .max_gradient_steps = e.max_gradient_steps};
 }
 
 }  // namespace ev3::cli

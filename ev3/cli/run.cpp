@@ -44,7 +44,7 @@ class Run {
       : experiment_(std::move(experiment)),
         data_(std::move(data)),
         settings_(settings(experiment_, data_)),
-        evolution_(settings_, data_.streams),
+        passes_(settings_, experiment_.passes, data_.streams),
         quiet_(options.quiet),
         color_(::isatty(STDOUT_FILENO) && !std::getenv("NO_COLOR")) {
     if (!options.bundle.empty()) recording_.emplace(options.bundle, options.iterations);
@@ -56,20 +56,27 @@ class Run {
  private:
   void rounds();
   void one_round(Progress& progress, ProgressBar& bar);
+  void write_archive() const;
   RoundTime lap();
   void finish();
-  Checkpoint checkpoint() const { return {evolution_.state(), identity(experiment_), data_.hash}; }
+  bool finished() const { return round() >= experiment_.rounds || passes_.finished(); }
+  int round() const { return passes_.evolution().round(); }
+  Checkpoint checkpoint() const { return {passes_.state(), identity(experiment_), data_.hash}; }
+  int kept_since() const;
   nn::ModelFile model_file() const;
+  nn::ModelFile model_file(const nn::Network& network, const nn::Parameters& params, int since) const;
+  nn::Evaluation test_kept();
   std::string resume_command() const { return "ev3 run --resume " + folder_->path().string(); }
 
   Experiment experiment_;
   ExperimentData data_;
   Settings settings_;
-  Evolution evolution_;
+  Passes passes_;
   bool quiet_, color_;
   std::optional<RunFolder> folder_;
   std::vector<Round> done_;
-  std::chrono::steady_clock::time_point lap_;  // the end of the round before
+  std::optional<std::pair<int, nn::Evaluation>> tested_;  // the parameters kept since that round
+  std::chrono::steady_clock::time_point lap_;             // the end of the round before
   std::optional<Recording> recording_;
 };
 
@@ -83,30 +90,52 @@ void Run::start(const fs::path& path, const std::string& environment_text) {
 }
 
 void Run::resume(RunFolder folder, const Checkpoint& from, const std::string& environment_text) {
-  evolution_.restore(from.state);
+  passes_.restore(from.passes);
   folder_.emplace(std::move(folder));
-  done_ = folder_->cut_back(from.state.round);
+  done_ = folder_->cut_back(round());
   if (!quiet_) fmt::print("{}", header(experiment_, data_, settings_));
-  if (evolution_.round() >= experiment_.rounds) {
-    fmt::print("finished already, after {} rounds; to go on: {} --rounds {}\n", evolution_.round(),
-               resume_command(), 2 * evolution_.round());
+  if (finished()) {
+    fmt::print("finished already, after {} rounds", round());
+    if (!passes_.finished()) fmt::print("; to go on: {} --rounds {}", resume_command(), 2 * round());
+    fmt::print("\n");
     return finish();
   }
-  if (!quiet_) fmt::print("going on after round {} of {}\n", evolution_.round(), experiment_.rounds);
+  if (!quiet_) fmt::print("going on after round {} of {}\n", round(), experiment_.rounds);
   autodiff::write_file(folder_->config(), to_toml(experiment_));
   folder_->append_environment(environment_text);
   rounds();
 }
 
+// The round after which the parameters to keep are what they are now; 0: the initial ones.
+int Run::kept_since() const {
+  const Archived* archived = passes_.kept().archived;
+  return archived ? archived->round + 1 : stable_since(done_);
+}
+
 nn::ModelFile Run::model_file() const {
-  nn::ModelFile file{evolution_.model().network,
-                     evolution_.stable(),
+  const Passes::Kept kept = passes_.kept();
+  return model_file(*kept.network, *kept.params, kept_since());
+}
+
+nn::ModelFile Run::model_file(const nn::Network& network, const nn::Parameters& params, int since) const {
+  nn::ModelFile file{network,
+                     params,
                      {{"format", "ev3-model-1"},
                       {"experiment", autodiff::hex(identity(experiment_))},
                       {"data", autodiff::hex(data_.hash)},
-                      {"round", std::to_string(stable_since(done_))}}};
+                      {"round", std::to_string(since)}}};
   if (data_.test.is_bytes()) file.metadata["scale"] = datasets::to_text(data_.test.scaling);
   return file;
+}
+
+// After done_ has got its round.
+nn::Evaluation Run::test_kept() {
+  const bool same = passes_.kept().archived ? true : !changes_model(done_.back().record);
+  if (!tested_ || !same || tested_->first != kept_since()) {
+    const Passes::Kept kept = passes_.kept();
+    tested_ = {kept_since(), evaluate_on(*kept.network, *kept.params, data_.test)};
+  }
+  return tested_->second;
 }
 
 void Run::rounds() {
@@ -116,15 +145,15 @@ void Run::rounds() {
   lap_ = std::chrono::steady_clock::now();
   try {
     ProgressBar bar(progress, ProgressBar::style(quiet_), experiment_.rounds);
-    while (evolution_.round() < experiment_.rounds && !progress.stop) one_round(progress, bar);
+    while (!finished() && !progress.stop) one_round(progress, bar);
   } catch (const autodiff::Error& error) {
     fail(error.what(), "; what is in ", folder_->path().string(), " is safe, go on with: ", resume_command());
   }
-  if (evolution_.round() < experiment_.rounds) {
+  if (!finished()) {
     std::fflush(stdout);
     fmt::print(stderr,
                "ev3 run: interrupted in round {} of {}; what came before it is safe, go on with: {}\n",
-               evolution_.round() + 1, experiment_.rounds, resume_command());
+               round() + 1, experiment_.rounds, resume_command());
     throw CLI::RuntimeError(interrupted);
   }
   finish();
@@ -132,24 +161,37 @@ void Run::rounds() {
 
 void Run::one_round(Progress& progress, ProgressBar& bar) {
   const std::string stable = done_.empty() ? "" : "stable test " + short_number(done_.back().test.accuracy());
-  const Explorer explorer(settings_.losses, settings_.optimizers, settings_.explore);
-  const std::int64_t length = explorer.trajectory_length(evolution_.model());
-  bar.begin(evolution_.round() + 1, length * explorer.candidates(), stable);
-  if (recording_) recording_->before(evolution_);
-  const nn::Network network = evolution_.model().network;
-  std::optional<StepRecord> record = evolution_.try_step(&progress);
+  const Evolution& evolution = passes_.evolution();
+  const Settings& now = evolution.settings();
+  const std::size_t candidates = now.losses.size() * now.optimizers.size();
+  bar.begin(round() + 1, evolution.trajectory_length() * static_cast<std::int64_t>(candidates), stable);
+  if (recording_) recording_->before(evolution);
+  const nn::Network network = evolution.model().network;
+  std::optional<StepRecord> record = passes_.try_step(&progress);
   bar.end();
   if (!record) return;
-  if (recording_) recording_->after(evolution_, *record);
-  done_.push_back({std::move(*record),
-                   evaluate_on(evolution_.model().network, evolution_.stable(), data_.test), network});
-  const Round& round = done_.back();
-  folder_->append(round, lap());
-  if (changes_model(round.record)) folder_->write_model(model_file());
+  const bool pass_ended = passes_.pass() != record->pass || passes_.finished();
+  if (recording_ && recording_->active() && passes_.pass() != record->pass) {
+    fail("--record-bundle: pass ", record->pass + 1, " ended with iteration ", record->round,
+         ", and a recording cannot go on into the next pass; want --iterations of one pass");
+  }
+  if (recording_) recording_->after(evolution, *record);
+  done_.push_back({.record = std::move(*record), .test = {}, .network = network});
+  Round& done = done_.back();
+  done.test = test_kept();
+  folder_->append(done, lap());
+  if (kept_since() == round() || changes_model(done.record)) folder_->write_model(model_file());
+  if (pass_ended) write_archive();
   write_checkpoint(folder_->checkpoints(), checkpoint());
-  if (!quiet_) {
-    fmt::print("{}", round_line(round, settings_, color_));
-    std::fflush(stdout);
+  if (quiet_) return;
+  fmt::print("{}", round_line(done, settings_, color_));
+  if (pass_ended) fmt::print("{}", pass_lines(done.record.pass, passes_));
+  std::fflush(stdout);
+}
+
+void Run::write_archive() const {
+  for (const Archived& a : passes_.archive()) {
+    folder_->write_archived(model_file(a.network, a.params, a.round + 1));
   }
 }
 
@@ -163,7 +205,8 @@ RoundTime Run::lap() {
 
 void Run::finish() {
   folder_->write_model(model_file());
-  fmt::print("{}", summary(done_, folder_->path().string()));
+  write_archive();
+  fmt::print("{}", summary(done_, folder_->path().string(), passes_));
   if (recording_) fmt::print("{}\n", recording_->summary());
 }
 
@@ -200,9 +243,9 @@ void run_resumed(const RunOptions& options) {
   if (from.experiment != identity(there)) {
     fail(where, ": has been changed since the run began; put it back as it was, or begin a new run with it");
   }
-  if (here.rounds < from.state.round) {
-    fail("--resume ", options.resume, ": want at least ", from.state.round, " rounds, as many are done; got ",
-         here.rounds);
+  if (here.rounds < from.passes.evolution.round) {
+    fail("--resume ", options.resume, ": want at least ", from.passes.evolution.round,
+         " rounds, as many are done; got ", here.rounds);
   }
   ExperimentData data = load_data(here);
   if (data.hash != from.data) {
@@ -211,7 +254,7 @@ void run_resumed(const RunOptions& options) {
   }
   if (!newest.warning.empty()) {
     fmt::print(stderr, "ev3 run: warning: {}; going on from the checkpoint of round {}\n", newest.warning,
-               from.state.round);
+               from.passes.evolution.round);
   }
   Run(here, std::move(data), options).resume(std::move(folder), from, environment());
 }
