@@ -22,6 +22,9 @@ struct AdaptOptions {
   /// one); none: never.
   std::optional<int> rounds_before_growth = {};
   std::optional<Growth> growth = {};
+  /// A network that growth would give more parameters than this stays as it is, and the run goes on; none: no
+  /// limit.
+  std::optional<std::int64_t> max_parameters = {};
   /// The reference acts on the growth test even where it has no way to grow: the candidate is thrown away,
   /// history is cleared, all optimizers start anew. False: without `growth` the test is not made.
   bool restart_without_growth = false;

@@ -79,6 +79,9 @@ Evolution::Evolution(Settings settings, Streams streams)
     fail("evolution: want a finite alpha of at least 0, got ", settings_.assess.alpha, " (assess) and ",
          settings_.adapt.alpha, " (adapt)");
   }
+  if (settings_.max_gradient_steps && *settings_.max_gradient_steps < 1) {
+    fail("evolution: want max_gradient_steps of at least 1, got ", *settings_.max_gradient_steps);
+  }
   if (settings_.adapt.rounds_before_growth && *settings_.adapt.rounds_before_growth < 0) {
     fail("evolution: want rounds_before_growth of at least 0, got ", *settings_.adapt.rounds_before_growth);
   }
@@ -106,12 +109,29 @@ void Evolution::check_metric() {
   adapt_judge_.measure(model.network, params, {*streams_.adapt}, settings_.adapt.alpha);
 }
 
+int Evolution::trajectory_length() const {
+  const int length = explorer_.trajectory_length(state_.model);
+  if (!settings_.max_gradient_steps) return length;
+  const std::int64_t left = std::max<std::int64_t>(*settings_.max_gradient_steps - state_.gradient_steps, 0);
+  return static_cast<int>(std::min<std::int64_t>(length, left / explorer_.candidates()));
+}
+
+// Those of the settings; without the growth test where its network would be too large.
+AdaptOptions Evolution::adapt_options() const {
+  AdaptOptions options = settings_.adapt;
+  if (!options.growth || !options.max_parameters || !options.rounds_before_growth) return options;
+  if (!state_.model.history.stalled(*options.rounds_before_growth)) return options;
+  const std::size_t parameters = grower_(state_.model, state_.round).fresh.size();
+  if (static_cast<std::int64_t>(parameters) > *options.max_parameters) options.rounds_before_growth.reset();
+  return options;
+}
+
 std::optional<StepRecord> Evolution::try_step(Progress* progress) {
   const Model& model = state_.model;
   StepRecord record{.round = state_.round,
                     .network = nn::describe(model.network),
                     .parameters = model.params.size(),
-                    .trajectory_length = explorer_.trajectory_length(model),
+                    .trajectory_length = trajectory_length(),
                     .first_explore_batch = state_.next_explore,
                     .candidates = {},
                     .assess = {},
@@ -120,13 +140,16 @@ std::optional<StepRecord> Evolution::try_step(Progress* progress) {
                     .growth = {},
                     .grown_to = {}};
 
+  if (record.trajectory_length == 0) {
+    fail("evolution: all of the ", *settings_.max_gradient_steps, " gradient steps are used up");
+  }
   std::vector<Candidate> candidates =
-      explorer_.explore(model, *streams_.explore, state_.next_explore, progress);
+      explorer_.explore(model, *streams_.explore, state_.next_explore, progress, record.trajectory_length);
   if (candidates.empty()) return {};
   record.assess =
       assess(model, candidates, assess_judge_, *streams_.assess, state_.next_assess, settings_.assess);
   const Candidate& selected = candidates[static_cast<std::size_t>(record.assess.selected)];
-  record.adapt = adapt(model, selected, adapt_judge_, *streams_.adapt, state_.next_adapt, settings_.adapt);
+  record.adapt = adapt(model, selected, adapt_judge_, *streams_.adapt, state_.next_adapt, adapt_options());
 
   std::optional<GrowthStep> growth;
   if (record.adapt.expanded && settings_.adapt.growth) {
@@ -143,6 +166,7 @@ std::optional<StepRecord> Evolution::try_step(Progress* progress) {
   state_.next_adapt += record.adapt.batches_used;
   state_.gradient_steps += steps;
   record.gradient_steps = state_.gradient_steps;
+  record.last = trajectory_length() == 0;
   ++state_.round;
   for (const Candidate& c : candidates) record.candidates.push_back({c.loss, c.optimizer, c.losses});
   candidates_ = std::move(candidates);

@@ -33,6 +33,9 @@ struct Settings {
   /// The reference draws one assess and one adapt batch at start-up to check its metric, and does not give
   /// them back.
   bool consume_check_batches = false;
+  /// The most gradient steps, those of all candidates counted; none: no limit. The last round takes what is
+  /// left, the same number for each candidate.
+  std::optional<std::int64_t> max_gradient_steps = {};
 };
 
 /// Sets the options that make a run do what the published code does: weight decay from the start of the
@@ -54,6 +57,9 @@ struct StepRecord {
   int round = 0;  ///< from 0
   std::string network;
   std::size_t parameters = 0;
+  int pass = 0;  ///< from 0; see passes.h
+  /// The archived networks that are teachers in this pass, and that losses after the settings' refer to.
+  std::vector<std::string> archived_teachers = {};
   // explore
   int trajectory_length = 0;
   std::int64_t first_explore_batch = 0;
@@ -69,6 +75,8 @@ struct StepRecord {
   /// Of a round that grew: what was done. The description of the larger network.
   std::optional<GrowthPlan> growth;
   std::string grown_to;
+  /// No round comes after this one: the gradient steps are used up, or the last pass has ended.
+  bool last = false;
 
   /// Index of the selected candidate, or -1 where it was rejected (as the reference logs it).
   int selected() const { return adapt.best == Best::candidate ? assess.selected : -1; }
@@ -102,13 +110,15 @@ class Evolution {
   Evolution(const Evolution&) = delete;
   Evolution& operator=(const Evolution&) = delete;
 
-  /// One round: explore, assess, adapt, applied.
+  /// One round: explore, assess, adapt, applied. Throws Error when the gradient steps are used up.
   StepRecord step() { return *try_step(nullptr); }
   /// The same with a look inside; nothing when it was stopped, and then nothing has changed.
   std::optional<StepRecord> try_step(Progress* progress);
 
   /// Rounds done.
   int round() const { return state_.round; }
+  /// Gradient steps that every candidate takes in the next round; 0 when they are used up.
+  int trajectory_length() const;
   const Model& model() const { return state_.model; }
   /// The parameters to keep: the stable ones; under always_accept, which has none, the current ones.
   const nn::Parameters& stable() const;
@@ -126,6 +136,7 @@ class Evolution {
 
  private:
   void check_metric();
+  AdaptOptions adapt_options() const;
   std::vector<nn::OptimizerState> states_after(const std::optional<GrowthStep>& growth) const;
 
   Settings settings_;

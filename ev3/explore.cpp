@@ -66,9 +66,9 @@ void Explorer::prepare(const Model& model, int batch) {
 }
 
 std::vector<Candidate> Explorer::explore(const Model& model, const Batches& batches, std::int64_t first_batch,
-                                         Progress* progress) {
+                                         Progress* progress, std::optional<int> asked_for) {
   prepare(model, batches.batch());
-  const int length = trajectory_length(model);
+  const int length = asked_for.value_or(trajectory_length(model));
   std::vector<Candidate> candidates(static_cast<std::size_t>(this->candidates()));
   std::vector<nn::OptimizerState> states = states_;
   const auto follow = [&](int index) {

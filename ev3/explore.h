@@ -61,9 +61,10 @@ class Explorer {
   /// docs/algorithm.md, section 2. Candidate c takes batches first_batch + c T ... + T - 1. Optimizer states
   /// go on from round to round whether or not a candidate was selected, and start anew where the model has
   /// just grown, unless they are carried on. The candidates run in parallel, with the same results as one
-  /// after the other. Empty when stopped by `progress`; nothing has changed then.
+  /// after the other. `length`: other than trajectory_length(). Empty when stopped by `progress`; nothing has
+  /// changed then.
   std::vector<Candidate> explore(const Model& model, const Batches& batches, std::int64_t first_batch,
-                                 Progress* progress = nullptr);
+                                 Progress* progress = nullptr, std::optional<int> length = {});
 
   const std::vector<nn::Loss>& losses() const { return losses_; }
   const std::vector<nn::Optimizer>& optimizers() const { return optimizers_; }

@@ -10,7 +10,7 @@ namespace ev3 {
 struct Model {
   nn::Network network = nn::Mlp{};
   nn::Parameters params, stable;
-  History history;
+  History history = History();
   /// True between a growth and the next applied update: optimizers start anew.
   bool just_expanded = false;
   /// Growths so far; growth g draws from the seed's stream "growth", g [the reference splits a key].

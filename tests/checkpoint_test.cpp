@@ -24,7 +24,7 @@ ev3::Evolution evolution(std::uint64_t seed = 1) {
   return {settings, ev3::Pools{explore, assess, adapt, 16}};
 }
 
-Checkpoint of(const ev3::Evolution& e) { return {e.state(), 0x1234, 0xffffffffffffffff}; }
+Checkpoint of(const ev3::Evolution& e) { return {{.evolution = e.state()}, 0x1234, 0xffffffffffffffff}; }
 
 }  // namespace
 
@@ -38,7 +38,7 @@ TEST_CASE("an evolution goes on from a checkpoint to the same bits") {
   CHECK(to_bytes(read) == bytes);
 
   ev3::Evolution resumed = evolution();
-  resumed.restore(read.state);
+  resumed.restore(read.passes.evolution);
   for (int i = 0; i < 3; ++i) {
     whole.step();
     resumed.step();
@@ -50,8 +50,8 @@ TEST_CASE("an evolution goes on from a checkpoint to the same bits") {
 TEST_CASE("a checkpoint from before the first round has no optimizer states") {
   const ev3::Evolution e = evolution();
   const Checkpoint read = parse_checkpoint(to_bytes(of(e)), "x");
-  CHECK(read.state.optimizers.empty());
-  CHECK(read.state.model.stable == e.model().stable);
+  CHECK(read.passes.evolution.optimizers.empty());
+  CHECK(read.passes.evolution.model.stable == e.model().stable);
 }
 
 TEST_CASE("every changed or missing byte of a checkpoint is found") {
@@ -79,12 +79,12 @@ TEST_CASE("two slots take turns, and the older one stands in for a damaged one")
   write_checkpoint(path, of(e));
   CHECK(folder.count() == 2);
   Newest newest = read_newest(path);
-  CHECK(newest.checkpoint.state.round == 1);
+  CHECK(newest.checkpoint.passes.evolution.round == 1);
   CHECK(newest.warning.empty());
 
   std::ofstream(slot(path, 1), std::ios::app) << "x";
   newest = read_newest(path);
-  CHECK(newest.checkpoint.state.round == 0);
+  CHECK(newest.checkpoint.passes.evolution.round == 0);
   CHECK_THAT(newest.warning, ContainsSubstring("b.safetensors: damaged"));
   std::ofstream(slot(path, 0)) << "";
   CHECK_THAT(error_of([&] { read_newest(path); }), ContainsSubstring("b.safetensors: damaged"));

@@ -420,3 +420,20 @@ TEST_CASE("a round prints itself in one line") {
   record.adapt.significant = true;
   CHECK(verdict(record) == "current is better, new stable");
 }
+
+TEST_CASE("a network does not grow beyond max_parameters, and the run goes on without restarts") {
+  Settings settings = growing_settings();
+  settings.adapt.growth = Widen{};
+  settings.adapt.rule = AdaptRule::always_accept;
+  settings.adapt.restart_without_growth = true;
+  const auto widened = nn::layout(nn::Network(nn::Mlp{.inputs = {2}, .hidden = {9}, .classes = 3}))->size();
+  settings.adapt.max_parameters = static_cast<std::int64_t>(widened);
+  Evolution evolution(settings, small_streams());
+  int acted = 0;
+  for (int i = 0; i < 8; ++i) acted += evolution.step().adapt.expanded;
+  CHECK(acted == 1);  // 4 units become 9; 19 would be too many
+  CHECK(evolution.model().params.size() == widened);
+  settings.adapt.max_parameters = static_cast<std::int64_t>(widened) - 1;
+  Evolution small(settings, small_streams());
+  for (int i = 0; i < 8; ++i) CHECK_FALSE(small.step().adapt.expanded);
+}

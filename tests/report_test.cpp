@@ -288,3 +288,19 @@ TEST_CASE("a report changes nothing, and says the same twice") {
   snapshot(after);
   CHECK(before == after);
 }
+
+TEST_CASE("groups that have a folder each are named after it") {
+  const TempFolder temp;
+  for (const auto& entry : fs::directory_iterator(runs())) {
+    const std::string name = entry.path().filename().string();
+    const bool is_long = name.starts_with("length=20");
+    fs::create_directories(temp / (is_long ? "long" : "short"));
+    fs::copy(entry.path(), temp / (is_long ? "long" : "short") / fs::path(name), fs::copy_options::recursive);
+  }
+  const std::string both = (temp / "long").string() + " " + (temp / "short").string();
+  const Outcome outcome = ev3_command("report " + both + " --baseline short");
+  CHECK(outcome.code == 0);
+  CHECK_THAT(outcome.out, ContainsSubstring("against short") && ContainsSubstring("\nlong "));
+  // One folder with both groups: what differs.
+  CHECK_THAT(ev3_command("report " + (temp / "long" / "..").string()).out, ContainsSubstring("length=20"));
+}

@@ -11,6 +11,7 @@
 
 #include "ev3/cli/tfevents.h"
 #include "tests/catch.h"
+#include "tests/cifar_files.h"
 #include "tests/command.h"
 
 namespace {
@@ -81,28 +82,32 @@ std::map<std::string, std::string> contents(const fs::path& folder) {
   return out;
 }
 
-/// Runs it once as a whole and then, killed at random moments, until it was killed so many times.
-void check_kills(const std::vector<std::string>& settings, int rounds, int times) {
-  const TempFolder temp;
+// Runs `arguments` as a whole, and again killed at 20 random moments and resumed each time, with 1, 2 and 3
+// threads in turn: the same bytes. The files of the whole run.
+std::map<std::string, std::string> same_after_kills(const std::vector<std::string>& arguments,
+                                                    const TempFolder& temp) {
   const fs::path whole = temp / "whole";
   const Clock::time_point start = Clock::now();
-  REQUIRE(run_to_end(settings + std::vector<std::string>{"--out", whole.string()}) == 0);
+  REQUIRE(run_to_end(arguments + std::vector<std::string>{"--out", whole.string()}) == 0);
   const double duration = Seconds(Clock::now() - start).count();
-  const auto expected = contents(whole);
-  CHECK(expected.size() == 6);
+  auto expected = contents(whole);
+  const auto lines = [](const fs::path& file) {
+    const std::string text = content_of(file);
+    return std::count(text.begin(), text.end(), '\n');
+  };
 
   const autodiff::Random random(autodiff::Seed{3});
   int kills = 0, before_folder = 0;
-  for (int attempt = 0; kills < times; ++attempt) {
+  for (int attempt = 0; kills < 20; ++attempt) {
     const fs::path folder = temp / ("killed-" + std::to_string(attempt));
     for (int code = -SIGKILL; code != 0;) {
       const bool there = fs::exists(folder);
       const std::vector<std::string> where{there ? "--resume" : "--out", folder.string(), "--threads",
                                            std::to_string(1 + kills % 3)};
       // Longer from kill to kill, so that a run gets ahead however long its start takes.
-      const double longest = duration / 6 * (1 + kills / static_cast<double>(times));
+      const double longest = duration / 6 * (1 + kills / 20.0);
       const double delay = random.uniform(static_cast<std::uint64_t>(kills), 0, longest);
-      code = RunProcess(there ? where + std::vector<std::string>{"--quiet"} : settings + where)
+      code = RunProcess(there ? where + std::vector<std::string>{"--quiet"} : arguments + where)
                  .wait(delay, SIGKILL);
       REQUIRE((code == 0 || code == -SIGKILL));
       kills += code != 0;
@@ -111,26 +116,58 @@ void check_kills(const std::vector<std::string>& settings, int rounds, int times
     }
     CHECK(contents(folder) == expected);
     for (const char* metrics : {"metrics.jsonl", "metrics.csv"}) {
-      const std::string a = content_of(folder / metrics), b = content_of(whole / metrics);
-      CHECK(std::count(a.begin(), a.end(), '\n') == std::count(b.begin(), b.end(), '\n'));
+      CHECK(lines(folder / metrics) == lines(whole / metrics));
     }
     for (const auto& entry : fs::directory_iterator(folder)) {
       if (!entry.path().filename().string().starts_with("events")) continue;
       const std::string events = content_of(entry.path());
-      CHECK(ev3::cli::whole_events(events).records == 1 + rounds);
+      CHECK(ev3::cli::whole_events(events).records == 1 + lines(whole / "rounds.jsonl"));
       CHECK(ev3::cli::whole_events(events).bytes == events.size());
     }
   }
   WARN("killed " << kills << " times, " << before_folder << " of them before there was a folder");
+  return expected;
 }
 
 }  // namespace
 
 TEST_CASE("killed at 20 random moments and resumed each time, a run ends with the same bytes", "[slow]") {
-  check_kills(experiment, 30, 20);
+  const TempFolder temp;
+  CHECK(same_after_kills(experiment, temp).size() == 6);
 }
 
-TEST_CASE("so does a run with dropout: a step's masks do not depend on what came before", "[slow]") {
+TEST_CASE("so does a residual network with teachers, growth and passes", "[slow]") {
+  const TempFolder temp;
+  make_cifar10(temp / "ten", 40);
+  const std::vector<std::string> data{"--set",  "data.name=cifar10",
+                                      "--set",  "data.path=" + (temp / "ten").string(),
+                                      "--set",  "data.shrink=4",
+                                      "--set",  "data.batch=16",
+                                      "--set",  "augment={explore={pad=1,flip=true}}",
+                                      "--set",  "pools.test=0",
+                                      "--set",  "model={family=\"resnet_cifar\",filters=2,blocks=[1,1]}",
+                                      "--set",  "explore.trajectory_length=20",
+                                      "--quiet"};
+  const std::vector<std::string> teacher{"--set", "rounds=3", "--out", (temp / "teacher").string()};
+  REQUIRE(run_to_end(data + teacher) == 0);
+  const auto files = same_after_kills(
+      data +
+          std::vector<std::string>{
+              "--set", "teachers=[\"" + (temp / "teacher").string() + "/model.safetensors\"]", "--set",
+              "loss=[{kind=\"distillation\",teacher=0}]", "--set", "rounds=40", "--set", "history_limit=-1",
+              "--set", "adapt.rounds_before_growth=1", "--set", "adapt.growth={kind=\"deepen_all\"}", "--set",
+              "passes={count=3,largest_blocks=2}"},
+      temp);
+  const std::string& rounds = files.at("rounds.jsonl");
+  CHECK_THAT(rounds, ContainsSubstring("\"grown to resnet 2x2-2\""));
+  CHECK_THAT(rounds, ContainsSubstring("\"pass\":3"));
+  CHECK_THAT(rounds, ContainsSubstring("resnet 2x1-1 of pass 1"));
+  CHECK(files.contains("archive/resnet-2x1-1.safetensors"));
+  CHECK(files.contains("archive/resnet-2x2-2.safetensors"));
+}
+
+TEST_CASE("so does a run with dropout, whose masks do not depend on what came before", "[slow]") {
+  const TempFolder temp;
   const std::vector<std::string> dropout{
       "--set",
       "data.name=spirals",
@@ -146,7 +183,7 @@ TEST_CASE("so does a run with dropout: a step's masks do not depend on what came
       "--set",
       "adapt={}",
       "--quiet"};
-  check_kills(dropout, 20, 8);
+  CHECK(same_after_kills(dropout, temp).size() == 6);
 }
 
 TEST_CASE("an interrupted run says so, exits with 130 and goes on exactly", "[slow]") {

@@ -13,7 +13,7 @@ namespace {
 using autodiff::fail;
 using Json = nlohmann::ordered_json;
 
-constexpr const char* format = "ev3-checkpoint-1";
+constexpr const char* format = "ev3-checkpoint-2";
 constexpr std::string_view checksum_key = "\"checksum\":\"", no_checksum = "00000000";
 
 std::string moment_name(std::size_t candidate, std::size_t moment) {
@@ -28,6 +28,45 @@ std::uint64_t from_hex(const std::string& digits) {
   if (error != std::errc() || end != digits.data() + digits.size())
     fail("want 16 digits, got ", autodiff::in_quotes(digits));
   return out;
+}
+
+std::string archive_name(const char* list, std::size_t index) {
+  return autodiff::text(list, '/', index, '/');
+}
+
+Json archive_json(const std::vector<Archived>& archive) {
+  Json out = Json::array();
+  for (const Archived& a : archive) {
+    out.push_back({{"network", Json::parse(nn::to_json(a.network))},
+                   {"pass", a.pass},
+                   {"round", a.round},
+                   {"score", a.score},
+                   {"measured", a.measured}});
+  }
+  return out;
+}
+
+std::vector<Archived> archive_from(const Json& json, const nn::Safetensors& file, const char* list,
+                                   const std::string& where) {
+  std::vector<Archived> out;
+  for (const Json& entry : json.at(list)) {
+    Archived a{.network = nn::network_from_json(entry.at("network").dump(), where),
+               .pass = entry.at("pass"),
+               .round = entry.at("round"),
+               .score = entry.at("score"),
+               .measured = entry.at("measured")};
+    a.params = nn::parameters_from(file, archive_name(list, out.size()), nn::layout(a.network));
+    out.push_back(std::move(a));
+  }
+  return out;
+}
+
+Json passes_json(const PassesState& p) {
+  return {{"pass", p.pass},
+          {"round_in_pass", p.round_in_pass},
+          {"finished", p.finished},
+          {"archive", archive_json(p.archive)},
+          {"teacher", archive_json(p.teachers)}};
 }
 
 Json state_json(const EvolutionState& s) {
@@ -56,7 +95,14 @@ Checkpoint checkpoint_from(const nn::Safetensors& file, const std::string& where
   Checkpoint out;
   out.experiment = from_hex(meta.at("experiment"));
   out.data = from_hex(meta.at("data"));
-  EvolutionState& s = out.state;
+  const Json passes = Json::parse(meta.at("passes"));
+  out.passes = {.evolution = {},
+                .pass = passes.at("pass"),
+                .round_in_pass = passes.at("round_in_pass"),
+                .finished = passes.at("finished"),
+                .archive = archive_from(passes, file, "archive", where),
+                .teachers = archive_from(passes, file, "teacher", where)};
+  EvolutionState& s = out.passes.evolution;
   s.round = json.at("round");
   s.gradient_steps = json.at("gradient_steps");
   s.next_explore = json.at("next_explore");
@@ -85,7 +131,7 @@ Checkpoint checkpoint_from(const nn::Safetensors& file, const std::string& where
 }  // namespace
 
 std::string to_bytes(const Checkpoint& checkpoint) {
-  const EvolutionState& s = checkpoint.state;
+  const EvolutionState& s = checkpoint.passes.evolution;
   nn::SafetensorsWriter writer;
   nn::add_parameters(writer, "params/", s.model.params);
   nn::add_parameters(writer, "stable/", s.model.stable);
@@ -96,9 +142,17 @@ std::string to_bytes(const Checkpoint& checkpoint) {
       writer.add(moment_name(c, m), values, {static_cast<int>(values.size())});
     }
   }
+  const auto add_archive = [&writer](const char* list, const std::vector<Archived>& archive) {
+    for (std::size_t i = 0; i < archive.size(); ++i) {
+      nn::add_parameters(writer, archive_name(list, i), archive[i].params);
+    }
+  };
+  add_archive("archive", checkpoint.passes.archive);
+  add_archive("teacher", checkpoint.passes.teachers);
   writer.metadata("format", format);
   writer.metadata("network", nn::to_json(s.model.network));
   writer.metadata("state", state_json(s).dump());
+  writer.metadata("passes", passes_json(checkpoint.passes).dump());
   writer.metadata("experiment", autodiff::hex(checkpoint.experiment));
   writer.metadata("data", autodiff::hex(checkpoint.data));
   writer.metadata("checksum", std::string(no_checksum));
@@ -129,7 +183,7 @@ std::filesystem::path slot(const std::filesystem::path& folder, int round) {
 }
 
 void write_checkpoint(const std::filesystem::path& folder, const Checkpoint& checkpoint) {
-  autodiff::write_file(slot(folder, checkpoint.state.round), to_bytes(checkpoint));
+  autodiff::write_file(slot(folder, checkpoint.passes.evolution.round), to_bytes(checkpoint));
 }
 
 Newest read_newest(const std::filesystem::path& folder) {
@@ -140,7 +194,8 @@ Newest read_newest(const std::filesystem::path& folder) {
     if (!std::filesystem::exists(path)) continue;
     try {
       Checkpoint checkpoint = parse_checkpoint(autodiff::read_file(path), path.string());
-      if (!newest || checkpoint.state.round > newest->state.round) newest = std::move(checkpoint);
+      if (!newest || checkpoint.passes.evolution.round > newest->passes.evolution.round)
+        newest = std::move(checkpoint);
     } catch (const autodiff::Error& error) {
       warning += (warning.empty() ? "" : "; ") + std::string(error.what());
     }

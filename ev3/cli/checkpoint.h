@@ -5,17 +5,18 @@
 #include <filesystem>
 #include <string>
 
-#include "ev3/evolution.h"
+#include "ev3/passes.h"
 
 namespace ev3::cli {
 
 struct Checkpoint {
-  EvolutionState state;
+  PassesState passes;
   std::uint64_t experiment = 0;  ///< identity() of the experiment
   std::uint64_t data = 0;        ///< hash of the data
 };
 
-/// The file: arrays params/NAME, stable/NAME, optimizer/C/M (moment M of candidate C); the rest, the CRC-32C
+/// The file: arrays params/NAME, stable/NAME, optimizer/C/M (moment M of candidate C), archive/I/NAME and
+/// teacher/I/NAME (archived networks, now and when the pass began); the rest, the CRC-32C
 /// of the whole file (its own digits taken as zeros) among it, in the metadata. The bytes depend on the
 /// arguments alone.
 std::string to_bytes(const Checkpoint& checkpoint);

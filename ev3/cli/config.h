@@ -12,8 +12,8 @@
 #include "datasets/cifar.h"
 #include "datasets/csv.h"
 #include "datasets/scaling.h"
-#include "ev3/evolution.h"
 #include "ev3/logits_batches.h"
+#include "ev3/passes.h"
 
 namespace ev3::cli {
 
@@ -102,6 +102,8 @@ struct Experiment {
   ExploreOptions explore;
   AssessOptions assess;
   AdaptOptions adapt;
+  std::optional<PassOptions> passes;
+  std::optional<std::int64_t> max_gradient_steps;
   bool consume_check_batches = false;
 };
 

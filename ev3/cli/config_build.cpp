@@ -128,13 +128,13 @@ std::shared_ptr<const LogitsFile> load_logits(const DataConfig& d, const Dataset
 }
 
 // A model that losses learn from, fit for the data.
-std::shared_ptr<const nn::Teacher> load_teacher(const std::string& path, const Dataset& all) {
+std::shared_ptr<const nn::Teacher> load_teacher(const std::string& path, const std::string& name,
+                                                const autodiff::Shape& sample, int classes) {
   nn::ModelFile model = nn::read_model(path);
-  if (nn::input_shape(model.network).size() != all.sample().size() ||
-      nn::classes(model.network) != all.classes) {
+  if (nn::input_shape(model.network).size() != sample.size() || nn::classes(model.network) != classes) {
     fail("teacher ", path, ": ", nn::describe(model.network), " wants samples ",
-         nn::input_shape(model.network), " in ", nn::classes(model.network), " classes, but those of ",
-         all.name, " are ", all.sample(), " in ", all.classes);
+         nn::input_shape(model.network), " in ", nn::classes(model.network), " classes, but those of ", name,
+         " are ", sample, " in ", classes);
   }
   return std::make_shared<nn::Teacher>(nn::Teacher{model.network, std::move(model.parameters)});
 }
@@ -202,7 +202,7 @@ ExperimentData load_data(const Experiment& experiment) {
     parts.push_back(logits->sampled_hash());
   }
   for (const std::string& path : experiment.teachers) {
-    data.teachers.push_back(load_teacher(path, *all));
+    data.teachers.push_back(load_teacher(path, all->name, data.sample, data.classes));
     parts.push_back(autodiff::fnv1a64(std::as_bytes(data.teachers.back()->parameters.values())));
   }
   data.hash = autodiff::fnv1a64(std::as_bytes(std::span(parts)));
@@ -231,6 +231,31 @@ ExperimentData load_data(const Experiment& experiment) {
   return data;
 }
 
+std::optional<ExperimentData> known_data(const Experiment& experiment) {
+  const DataConfig& d = experiment.data;
+  ExperimentData data;
+  switch (d.name) {
+    case DataKind::mnist:
+      data.sample = {28 / d.shrink, 28 / d.shrink, 1};
+      data.classes = 10;
+      break;
+    case DataKind::cifar10:
+    case DataKind::cifar100:
+      data.sample = {32 / d.shrink, 32 / d.shrink, 3};
+      data.classes = d.name == DataKind::cifar10                      ? 10
+                     : d.granularity == datasets::CifarLabels::coarse ? 20
+                                                                      : 100;
+      break;
+    default:
+      return {};
+  }
+  for (const std::string& path : experiment.teachers) {
+    data.teachers.push_back(load_teacher(path, Names<DataKind>::list.at(static_cast<std::size_t>(d.name)),
+                                         data.sample, data.classes));
+  }
+  return data;
+}
+
 Settings settings(const Experiment& e, const ExperimentData& data) {
   const nn::Network net = network(e.model, data.sample, data.classes);
   nn::layout(net);
@@ -243,7 +268,8 @@ Settings settings(const Experiment& e, const ExperimentData& data) {
           .adapt = e.adapt,
           .history_limit = e.history_limit,
           .seed = {static_cast<std::uint64_t>(e.seed)},
-          .consume_check_batches = e.consume_check_batches};
+          .consume_check_batches = e.consume_check_batches,
+          .max_gradient_steps = e.max_gradient_steps};
 }
 
 }  // namespace ev3::cli

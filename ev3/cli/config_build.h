@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "datasets/dataset.h"
@@ -25,6 +26,9 @@ struct ExperimentData {
 
 /// Loads, splits and shuffles. Throws Error for data that cannot be read, and pools that would be empty.
 ExperimentData load_data(const Experiment& experiment);
+
+/// What settings() needs to know of data, where it is known without their files: of MNIST and CIFAR.
+std::optional<ExperimentData> known_data(const Experiment& experiment);
 
 /// The settings of the evolution for samples of this shape. Throws Error for a network that is too large.
 Settings settings(const Experiment& experiment, const ExperimentData& data);

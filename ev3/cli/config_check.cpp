@@ -88,6 +88,7 @@ void check_adapt(const Experiment& e, const At& at) {
   if (a.growth && !a.rounds_before_growth) {
     at("adapt.growth", "without adapt.rounds_before_growth the network never grows: give both or none");
   }
+  if (a.max_parameters && !a.growth) at("adapt.max_parameters", "limits adapt.growth, which is not given");
   if (!a.rounds_before_growth) return;
   if (!a.growth && !a.restart_without_growth) {
     at("adapt.rounds_before_growth", "without adapt.growth there is no way to grow: give both or none");
@@ -102,6 +103,24 @@ void check_adapt(const Experiment& e, const At& at) {
     at("adapt.growth", "model.hidden = [] has no hidden layer that could grow");
   }
   if (a.growth) check_growth(*a.growth, e.model.family, at);
+}
+
+void check_passes(const Experiment& e, const At& at) {
+  const auto candidates = static_cast<std::int64_t>(e.losses.size() * e.optimizers.size());
+  if (e.max_gradient_steps && *e.max_gradient_steps < candidates) {
+    at("max_gradient_steps", "want at least one step for each of the ", candidates, " candidates, got ",
+       *e.max_gradient_steps);
+  }
+  if (!e.passes) return;
+  if (e.passes->largest_blocks && !is_resnet(e.model.family)) {
+    at("passes.largest_blocks", "counts the blocks of residual networks; for the family ",
+       Names<Family>::list.at(static_cast<std::size_t>(e.model.family)), " want most_parameters");
+  }
+  try {
+    check(*e.passes, e.losses);
+  } catch (const autodiff::Error& error) {
+    at("passes.count", error.what());
+  }
 }
 
 }  // namespace
@@ -131,6 +150,7 @@ void check(const Experiment& e, const toml::table& root) {
     }
   }
   check_adapt(e, at);
+  check_passes(e, at);
 }
 
 }  // namespace ev3::cli

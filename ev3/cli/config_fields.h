@@ -77,6 +77,14 @@ struct Names<NewUnits> {
   static constexpr std::array list{"outgoing_zero", "scale_zero"};
 };
 template <>
+struct Names<PassStart> {
+  static constexpr std::array list{"fresh", "smallest"};
+};
+template <>
+struct Names<ArchiveRule> {
+  static constexpr std::array list{"measured", "reference"};
+};
+template <>
 struct Names<OptimizersAfterGrowth> {
   static constexpr std::array list{"restart", "carry"};
 };
@@ -302,7 +310,19 @@ void fields(Visit& visit, AdaptOptions& a) {
   visit("alpha", a.alpha, at_least(0));
   visit("rounds_before_growth", a.rounds_before_growth, at_least(0));
   visit("growth", a.growth);
+  visit("max_parameters", a.max_parameters, at_least(1));
   visit("restart_without_growth", a.restart_without_growth);
+}
+
+template <class Visit>
+void fields(Visit& visit, PassOptions& p) {
+  visit("count", p.count, at_least(1));
+  visit("start", p.start);
+  visit("archive", p.archive);
+  visit("largest_blocks", p.largest_blocks, at_least(1));
+  visit("most_parameters", p.most_parameters, at_least(1));
+  visit("rounds", p.rounds, at_least(1));
+  visit("step_limit", p.step_limit, at_least(1));
 }
 
 /// Numbers and words come first, sections after them, as TOML wants it.
@@ -313,6 +333,7 @@ void fields(Visit& visit, Experiment& e) {
   visit("profile", e.profile);
   visit("history_limit", e.history_limit, at_least(-1));
   visit("consume_check_batches", e.consume_check_batches);
+  visit("max_gradient_steps", e.max_gradient_steps, at_least(1));
   visit("teachers", e.teachers);
   visit("data", e.data);
   visit("augment", e.augment);
@@ -323,6 +344,7 @@ void fields(Visit& visit, Experiment& e) {
   visit("explore", e.explore);
   visit("assess", e.assess);
   visit("adapt", e.adapt);
+  visit("passes", e.passes);
 }
 
 }  // namespace ev3::cli

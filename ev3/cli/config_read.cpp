@@ -124,6 +124,10 @@ Experiment parse_experiment(std::string_view content, const std::string& where,
     like.adapt.growth = experiment.adapt.growth;
     experiment.adapt.growth = reference_profile(like).adapt.growth;
   }
+  if (experiment.passes && !experiment.passes->archive) {
+    const bool reference = experiment.profile == Profile::reference;
+    experiment.passes->archive = reference ? ArchiveRule::reference : ArchiveRule::measured;
+  }
   check(experiment, root);
   DataConfig& data = experiment.data;
   for (std::string* path : {&data.path, &data.test_path, &data.logits}) {

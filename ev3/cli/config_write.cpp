@@ -123,6 +123,10 @@ class Sections {
       text_ += std::string(key) + " = " + value(member) + "\n";
     }
   }
+  template <class T>
+  void operator()(const char* key, std::optional<T>& member, const Range& range = any) {
+    if (member) (*this)(key, *member, range);
+  }
   template <class... T>
   void operator()(const char* key, std::vector<std::variant<T...>>& list, const Range& = any) {
     for (auto& x : list) text_ += std::string("\n[[") + key + "]]\n" + Lines("", "\n").of(x);
@@ -165,8 +169,11 @@ std::string difference(const Experiment& there, const Experiment& here) {
     std::string a, b;
     std::getline(left, a);
     std::getline(right, b);
-    if (a != b)
-      return section + (a.empty() ? "nothing" : a) + " there, " + (b.empty() ? "nothing" : b) + " here";
+    if (a != b) {
+      const bool whole_section = a.empty() || b.empty() || a.starts_with('[') || b.starts_with('[');
+      return (whole_section ? "" : section) + (a.empty() ? "nothing" : a) + " there, " +
+             (b.empty() ? "nothing" : b) + " here";
+    }
     if (a.starts_with('[')) section = a + ' ';
   }
   return "";

@@ -77,6 +77,9 @@ StepRecord record_from(const Json& json, const std::string& where) {
   r.round = json.at("round").get<int>() - 1;
   r.network = json.at("network");
   r.parameters = json.at("parameters");
+  r.pass = json.value("pass", 1) - 1;
+  r.archived_teachers = json.value("archived_teachers", std::vector<std::string>());
+  r.last = json.value("last", false);
   r.rule = named<AdaptRule>(rule_names, json.at("rule"));
   const Json& explore = json.at("explore");
   r.trajectory_length = explore.at("trajectory_length");
@@ -114,6 +117,9 @@ std::string to_json(const Round& round) {
   const StepRecord& r = round.record;
   Json json{{"round", r.round + 1}, {"network", r.network}};
   if (round.network) json["architecture"] = Json::parse(nn::to_json(*round.network));
+  if (r.pass > 0) json["pass"] = r.pass + 1;
+  if (!r.archived_teachers.empty()) json["archived_teachers"] = r.archived_teachers;
+  if (r.last) json["last"] = true;
   json.update(Json{
       {"parameters", r.parameters},
       {"verdict", verdict(r)},

@@ -19,6 +19,8 @@ class Recording {
   /// beyond the first iteration already.
   void before(const Evolution& evolution);
   void after(const Evolution& evolution, const StepRecord& record);
+  /// True between the first and the last of the iterations.
+  bool active() const { return recorder_ && !written_; }
   /// "iterations 0..2 recorded in DIR", or what is missing.
   std::string summary() const;
 

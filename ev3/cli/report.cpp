@@ -40,9 +40,22 @@ std::string markdown_page(const Study& study) {
   return out;
 }
 
+// The name of the argument's folder in which the run lies.
+std::string source_of(const std::filesystem::path& run, const std::vector<std::string>& arguments) {
+  const std::string inner = std::filesystem::canonical(run).string() + '/';
+  for (const std::string& argument : arguments) {
+    const std::filesystem::path outer = std::filesystem::canonical(argument);
+    if (inner.starts_with(outer.string() + '/')) return outer.filename().string();
+  }
+  return "";
+}
+
 void report(const Arguments& arguments) {
   std::vector<RunRecords> runs;
-  for (const auto& path : find_runs(arguments.runs)) runs.push_back(read_run(path));
+  for (const auto& path : find_runs(arguments.runs)) {
+    runs.push_back(read_run(path));
+    runs.back().source = source_of(path, arguments.runs);
+  }
   const Study study = make_study(std::move(runs), arguments.baseline);
   const bool one = study.runs.size() == 1;
   // Everything is made before anything is written.
@@ -72,7 +85,9 @@ void add_report(CLI::App& app) {
   command->add_option("--baseline", arguments->baseline, "the group to compare with (default: the first one)")
       ->type_name("GROUP");
   command->footer(
-      "Runs that differ in the seed only are a group. Runs may be unfinished or still computing.\n"
+      "Runs that differ in the seed only are a group, named by what tells it from the others; by its "
+      "folder,\n"
+      "where each of several folders holds one group. Runs may be unfinished or still computing.\n"
       "Examples:\n"
       "  ev3 report runs/2026-11-23-1                        every round of one run\n"
       "  ev3 report runs/sweep --html report.html            a sweep as a page\n"

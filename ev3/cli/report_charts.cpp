@@ -129,7 +129,7 @@ std::string accuracy_chart(const RunRecords& run) {
 
 std::string decisions_chart(const RunRecords& run) {
   constexpr double width = 720, left = 52, right = 8, top = 6, axis = 62;
-  const std::vector<std::string> names = candidate_names(run.experiment);
+  const std::vector<std::string> names = candidate_names(run);
   const auto rows = static_cast<double>(names.size()), columns = static_cast<double>(run.rounds.size());
   const double row = std::clamp(360 / rows, 20.0, 60.0), column = (width - left - right) / columns;
   const double height = top + rows * row + axis;
@@ -142,24 +142,26 @@ std::string decisions_chart(const RunRecords& run) {
                   left - 12, top + (static_cast<double>(c) + 0.5) * row, candidate_letter(c),
                   html_escaped(names[c]));
   }
-  for (std::size_t i = 0; i < run.rounds.size(); ++i) {
-    const StepRecord& r = run.rounds[i].record;
-    const double x = left + static_cast<double>(i) * column;
+  for (std::size_t k = 0; k < run.rounds.size(); ++k) {
+    const StepRecord& r = run.rounds[k].record;
+    const double x = left + static_cast<double>(k) * column;
     const std::vector<double> shade = relative(r.assess.candidates);
-    for (std::size_t c = 0; c < shade.size(); ++c) {
+    for (std::size_t i = 0; i < shade.size(); ++i) {
+      const std::size_t c = run.candidate(r.candidates[i]);
       const std::string title = format("round {}, {}: {}\nassess {}", r.round + 1, candidate_letter(c),
-                                       names[c], interval_text(r.assess.candidates[c]));
+                                       names[c], interval_text(r.assess.candidates[i]));
       svg += format(
           "<rect x=\"{:.2f}\" y=\"{:.1f}\" width=\"{:.2f}\" height=\"{:.1f}\" class=\"c0\" "
           "fill=\"currentColor\" "
           "opacity=\"{:.2f}\"><title>{}</title></rect>\n",
           x + column * 0.04, top + static_cast<double>(c) * row + 1, column * 0.92, row - 2,
-          0.05 + 0.25 * shade[c], html_escaped(title));
+          0.05 + 0.25 * shade[i], html_escaped(title));
     }
-    const auto selected = static_cast<std::size_t>(r.assess.selected);
-    svg += sign(fate(r), x + column / 2, top + (static_cast<double>(selected) + 0.5) * row, column, row,
-                format("round {}, {}: {}\nassess {}\n{}", r.round + 1, candidate_letter(selected),
-                       names[selected], interval_text(r.assess.candidates[selected]), verdict(r)));
+    const std::size_t selected = run.selected(r);
+    svg += sign(
+        fate(r), x + column / 2, top + (static_cast<double>(selected) + 0.5) * row, column, row,
+        format("round {}, {}: {}\nassess {}\n{}", r.round + 1, candidate_letter(selected), names[selected],
+               interval_text(r.assess.candidates[static_cast<std::size_t>(r.assess.selected)]), verdict(r)));
   }
   const auto ticks = round_ticks(1, std::max(columns, 2.0), 6);
   for (const double tick : ticks) {
@@ -184,7 +186,7 @@ std::string decisions_chart(const RunRecords& run) {
 }
 
 std::string losses_chart(const RunRecords& run) {
-  const std::size_t candidates = run.experiment.losses.size() * run.experiment.optimizers.size();
+  const std::size_t candidates = run.candidates();
   const std::size_t trajectories = std::max<std::size_t>(1, run.rounds.size() * candidates);
   const std::size_t points = std::clamp<std::size_t>(3000 / trajectories, 4, 25);
   Chart chart{.title = "Loss of the trajectories",
@@ -197,15 +199,16 @@ std::string losses_chart(const RunRecords& run) {
     const StepRecord& r = round.record;
     for (std::size_t c = 0; c < r.candidates.size(); ++c) {
       const bool selected = static_cast<int>(c) == r.assess.selected;
-      ChartLine line{
-          .points = thinned(r.candidates[c].losses, first, points), .color = c, .faint = !selected};
+      ChartLine line{.points = thinned(r.candidates[c].losses, first, points),
+                     .color = run.candidate(r.candidates[c]),
+                     .faint = !selected};
       (selected ? strong : chart.lines).push_back(std::move(line));
     }
     first += r.trajectory_length;
     if (r.growth) chart.marks.push_back({first, format("round {}: {}", r.round + 1, verdict(r))});
   }
   chart.lines.insert(chart.lines.end(), strong.begin(), strong.end());
-  const std::vector<std::string> names = candidate_names(run.experiment);
+  const std::vector<std::string> names = candidate_names(run);
   for (std::size_t c = 0; c < names.size(); ++c) {
     chart.keys.push_back({c, "", candidate_letter(c) + "  " + names[c]});
   }

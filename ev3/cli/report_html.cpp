@@ -26,7 +26,7 @@ std::string facts_html(const std::vector<Fact>& facts) {
 
 // Bars: how often a candidate was selected, and of these how often kept and made stable.
 std::string wins_figure(const RunRecords& run) {
-  const std::vector<std::string> names = candidate_names(run.experiment);
+  const std::vector<std::string> names = candidate_names(run);
   const std::vector<Wins> won = wins(run);
   int most = 1;
   for (const Wins& w : won) most = std::max(most, w.selected);

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <set>
 
 #include "autodiff/tensor/text.h"
 #include "ev3/cli/config_toml.h"
@@ -54,6 +56,20 @@ std::string without_seed(Experiment experiment) {
   return to_toml(experiment);
 }
 
+// The groups' folders, where each group has one of its own.
+std::optional<std::vector<std::string>> folder_names(const Study& study) {
+  std::vector<std::string> names;
+  for (const Group& group : study.groups) {
+    names.push_back(study.runs[group.runs.front()].source);
+    for (const std::size_t r : group.runs) {
+      if (study.runs[r].source != names.back()) return {};
+    }
+  }
+  const std::set<std::string> different(names.begin(), names.end());
+  if (names.size() < 2 || different.size() < names.size() || different.contains("")) return {};
+  return names;
+}
+
 // The runs that differ in the seed only, once per seed.
 void make_groups(Study& study) {
   std::map<std::string, std::size_t> index;
@@ -80,7 +96,7 @@ void make_groups(Study& study) {
                                       study.runs[left].path.string(), study.runs[kept].path.string()));
     *same = kept;
   }
-  const std::vector<std::string> names = distinguish(settings);
+  const std::vector<std::string> names = folder_names(study).value_or(distinguish(settings));
   for (std::size_t g = 0; g < names.size(); ++g) study.groups[g].name = names[g];
 }
 
@@ -143,7 +159,7 @@ double round_flops(const RunRecords& run, const Round& round, StepFlops& step) {
   if (!round.network) return std::numeric_limits<double>::quiet_NaN();
   double flops = 0;
   for (const StepRecord::Trajectory& t : round.record.candidates) {
-    const nn::Loss& loss = run.experiment.losses[static_cast<std::size_t>(t.loss)];
+    const nn::Loss& loss = run.losses[static_cast<std::size_t>(t.loss)];
     flops += round.record.trajectory_length * step(*round.network, loss, run.experiment.data.batch);
   }
   return flops;

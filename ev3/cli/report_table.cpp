@@ -50,12 +50,16 @@ bool is_new_stable(const StepRecord& r) {
          (r.adapt.significant || r.rule == AdaptRule::always_accept);
 }
 
-std::string assess_text(const StepRecord& r) {
-  std::string out;
+// A column of six for each candidate of the run; empty where the round does not have it.
+std::string assess_text(const RunRecords& run, const StepRecord& r) {
+  std::vector<std::string> columns(run.candidates());
   for (std::size_t c = 0; c < r.assess.candidates.size(); ++c) {
     const bool selected = static_cast<int>(c) == r.assess.selected;
-    out += format("{:<6}", short_number(r.assess.candidates[c].mean) + (selected ? "*" : ""));
+    columns.at(run.candidate(r.candidates[c])) =
+        short_number(r.assess.candidates[c].mean) + (selected ? "*" : "");
   }
+  std::string out;
+  for (const std::string& column : columns) out += format("{:<6}", column);
   return out;
 }
 
@@ -153,10 +157,10 @@ std::string candidate_letter(std::size_t candidate) {
   return candidate < 26 ? std::string(1, static_cast<char>('a' + candidate)) : format("c{}", candidate + 1);
 }
 
-std::vector<std::string> candidate_names(const Experiment& experiment) {
+std::vector<std::string> candidate_names(const RunRecords& run) {
   std::vector<std::string> out;
-  for (const nn::Loss& loss : experiment.losses) {
-    for (const nn::Optimizer& optimizer : experiment.optimizers) {
+  for (const nn::Loss& loss : run.losses) {
+    for (const nn::Optimizer& optimizer : run.experiment.optimizers) {
       out.push_back(nn::describe(loss) + " / " + nn::describe(optimizer));
     }
   }
@@ -164,11 +168,10 @@ std::vector<std::string> candidate_names(const Experiment& experiment) {
 }
 
 std::vector<Wins> wins(const RunRecords& run) {
-  std::vector<Wins> out(run.experiment.losses.size() * run.experiment.optimizers.size());
+  std::vector<Wins> out(run.candidates());
   for (const Round& round : run.rounds) {
     const StepRecord& r = round.record;
-    const auto selected = static_cast<std::size_t>(r.assess.selected);
-    if (selected >= out.size()) continue;
+    const std::size_t selected = run.selected(r);
     ++out[selected].selected;
     out[selected].kept += !r.adapt.expanded && r.adapt.best == Best::candidate;
     out[selected].stable += is_new_stable(r);
@@ -178,7 +181,7 @@ std::vector<Wins> wins(const RunRecords& run) {
 
 Table candidates_table(const RunRecords& run) {
   Table table{.alignment = "llrrr", .head = {"", "candidate", "selected", "kept", "new stable"}, .rows = {}};
-  const std::vector<std::string> names = candidate_names(run.experiment);
+  const std::vector<std::string> names = candidate_names(run);
   const std::vector<Wins> won = wins(run);
   for (std::size_t c = 0; c < names.size(); ++c) {
     table.rows.push_back({candidate_letter(c), names[c], std::to_string(won[c].selected),
@@ -188,7 +191,7 @@ Table candidates_table(const RunRecords& run) {
 }
 
 Table rounds_table(const RunRecords& run) {
-  const std::size_t candidates = run.experiment.losses.size() * run.experiment.optimizers.size();
+  const std::size_t candidates = run.candidates();
   const bool narrow = candidates <= 8;
   std::string letters = narrow ? "" : "assess";
   for (std::size_t c = 0; c < candidates && narrow; ++c) letters += format("{:<6}", candidate_letter(c));
@@ -210,9 +213,9 @@ Table rounds_table(const RunRecords& run) {
       return bounds_text(b.mean, b.lcb, b.ucb);
     };
     const auto selected = static_cast<std::size_t>(r.assess.selected);
-    table.rows.push_back({std::to_string(r.round + 1), r.network, candidate_letter(selected), verdict(r),
-                          short_number(round.test.accuracy()), bounds(0), bounds(1), bounds(2),
-                          narrow ? assess_text(r) : short_number(r.assess.candidates[selected].mean),
+    table.rows.push_back({std::to_string(r.round + 1), r.network, candidate_letter(run.selected(r)),
+                          verdict(r), short_number(round.test.accuracy()), bounds(0), bounds(1), bounds(2),
+                          narrow ? assess_text(run, r) : short_number(r.assess.candidates[selected].mean),
                           grouped(r.gradient_steps), seconds_text(run.seconds[i])});
   }
   return table;
@@ -227,13 +230,14 @@ std::vector<Fact> run_facts(const RunRecords& run, const RunFigures& figures) {
   if (rounds == 0) return out;
   const nn::Evaluation& test = run.rounds.back().test;
   const nn::Interval i = test.interval();
-  const int since = stable_since(run.rounds);
   const auto grown = std::count_if(run.rounds.begin(), run.rounds.end(),
                                    [](const Round& r) { return r.record.growth.has_value(); });
   out.push_back({"test accuracy",
                  format("{} (n = {})", bounds_text(test.accuracy(), i.low, i.high), grouped(test.samples))});
-  out.push_back({"model", format("{}, grown {} time{}, stable since {}", nn::describe(run.network), grown,
-                                 grown == 1 ? "" : "s", since ? format("round {}", since) : "the start")});
+  out.push_back(
+      {"model", format("{}, grown {} time{}, {} {}", nn::describe(run.network), grown, grown == 1 ? "" : "s",
+                       run.experiment.passes ? "archived in" : "stable since",
+                       run.kept_since ? format("round {}", run.kept_since) : "the start")});
   out.push_back({"parameters", grouped(static_cast<std::int64_t>(run.parameters))});
   out.push_back({"gradient steps", grouped(figures.steps)});
   out.push_back({"samples read", grouped(figures.samples)});

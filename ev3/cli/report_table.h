@@ -30,7 +30,7 @@ std::string as_csv(const Study& study);
 /// a, b, ..., z, then c27 ...: how tables and charts call a candidate.
 std::string candidate_letter(std::size_t candidate);
 /// "xent x0.5 / sgd 0.1" for each candidate, in their order.
-std::vector<std::string> candidate_names(const Experiment& experiment);
+std::vector<std::string> candidate_names(const RunRecords& run);
 /// What became of a candidate: how often assess selected it, and adapt then kept it, or made it stable.
 struct Wins {
   int selected = 0, kept = 0, stable = 0;

@@ -1,9 +1,6 @@
 // ev3 run: one experiment from its config to its model.
 #include <fmt/core.h>
-#include <unistd.h>
 
-#include <chrono>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 
@@ -11,17 +8,11 @@
 #include "autodiff/kernels/parallel.h"
 #include "autodiff/tensor/error.h"
 #include "autodiff/tensor/file.h"
-#include "autodiff/tensor/text.h"
-#include "ev3/cli/checkpoint.h"
 #include "ev3/cli/commands.h"
 #include "ev3/cli/config.h"
-#include "ev3/cli/config_build.h"
 #include "ev3/cli/interrupt.h"
-#include "ev3/cli/progress.h"
-#include "ev3/cli/recording.h"
-#include "ev3/cli/run_folder.h"
+#include "ev3/cli/run_loop.h"
 #include "ev3/cli/run_report.h"
-#include "ev3/outputs.h"
 
 namespace ev3::cli {
 namespace {
@@ -37,134 +28,8 @@ struct RunOptions {
   bool dry_run = false, quiet = false;
 };
 
-// A run in its folder, from where it stands to its last round.
-class Run {
- public:
-  Run(Experiment experiment, ExperimentData data, const RunOptions& options)
-      : experiment_(std::move(experiment)),
-        data_(std::move(data)),
-        settings_(settings(experiment_, data_)),
-        evolution_(settings_, data_.streams),
-        quiet_(options.quiet),
-        color_(::isatty(STDOUT_FILENO) && !std::getenv("NO_COLOR")) {
-    if (!options.bundle.empty()) recording_.emplace(options.bundle, options.iterations);
-  }
-
-  void start(const fs::path& path, const std::string& environment_text);
-  void resume(RunFolder folder, const Checkpoint& checkpoint, const std::string& environment_text);
-
- private:
-  void rounds();
-  void one_round(Progress& progress, ProgressBar& bar);
-  RoundTime lap();
-  void finish();
-  Checkpoint checkpoint() const { return {evolution_.state(), identity(experiment_), data_.hash}; }
-  nn::ModelFile model_file() const;
-  std::string resume_command() const { return "ev3 run --resume " + folder_->path().string(); }
-
-  Experiment experiment_;
-  ExperimentData data_;
-  Settings settings_;
-  Evolution evolution_;
-  bool quiet_, color_;
-  std::optional<RunFolder> folder_;
-  std::vector<Round> done_;
-  std::chrono::steady_clock::time_point lap_;  // the end of the round before
-  std::optional<Recording> recording_;
-};
-
-void Run::start(const fs::path& path, const std::string& environment_text) {
-  folder_.emplace(RunFolder::create(path, {.config = to_toml(experiment_),
-                                           .checkpoint = to_bytes(checkpoint()),
-                                           .environment = environment_text,
-                                           .model = model_file()}));
-  if (!quiet_) fmt::print("{}", header(experiment_, data_, settings_));
-  rounds();
-}
-
-void Run::resume(RunFolder folder, const Checkpoint& from, const std::string& environment_text) {
-  evolution_.restore(from.state);
-  folder_.emplace(std::move(folder));
-  done_ = folder_->cut_back(from.state.round);
-  if (!quiet_) fmt::print("{}", header(experiment_, data_, settings_));
-  if (evolution_.round() >= experiment_.rounds) {
-    fmt::print("finished already, after {} rounds; to go on: {} --rounds {}\n", evolution_.round(),
-               resume_command(), 2 * evolution_.round());
-    return finish();
-  }
-  if (!quiet_) fmt::print("going on after round {} of {}\n", evolution_.round(), experiment_.rounds);
-  autodiff::write_file(folder_->config(), to_toml(experiment_));
-  folder_->append_environment(environment_text);
-  rounds();
-}
-
-nn::ModelFile Run::model_file() const {
-  nn::ModelFile file{evolution_.model().network,
-                     evolution_.stable(),
-                     {{"format", "ev3-model-1"},
-                      {"experiment", autodiff::hex(identity(experiment_))},
-                      {"data", autodiff::hex(data_.hash)},
-                      {"round", std::to_string(stable_since(done_))}}};
-  if (data_.test.is_bytes()) file.metadata["scale"] = datasets::to_text(data_.test.scaling);
-  return file;
-}
-
-void Run::rounds() {
-  Progress progress;
-  const Interrupt interrupt(progress.stop);
-  if (!quiet_) fmt::print("{}", column_line());
-  lap_ = std::chrono::steady_clock::now();
-  try {
-    ProgressBar bar(progress, ProgressBar::style(quiet_), experiment_.rounds);
-    while (evolution_.round() < experiment_.rounds && !progress.stop) one_round(progress, bar);
-  } catch (const autodiff::Error& error) {
-    fail(error.what(), "; what is in ", folder_->path().string(), " is safe, go on with: ", resume_command());
-  }
-  if (evolution_.round() < experiment_.rounds) {
-    std::fflush(stdout);
-    fmt::print(stderr,
-               "ev3 run: interrupted in round {} of {}; what came before it is safe, go on with: {}\n",
-               evolution_.round() + 1, experiment_.rounds, resume_command());
-    throw CLI::RuntimeError(interrupted);
-  }
-  finish();
-}
-
-void Run::one_round(Progress& progress, ProgressBar& bar) {
-  const std::string stable = done_.empty() ? "" : "stable test " + short_number(done_.back().test.accuracy());
-  const Explorer explorer(settings_.losses, settings_.optimizers, settings_.explore);
-  const std::int64_t length = explorer.trajectory_length(evolution_.model());
-  bar.begin(evolution_.round() + 1, length * explorer.candidates(), stable);
-  if (recording_) recording_->before(evolution_);
-  const nn::Network network = evolution_.model().network;
-  std::optional<StepRecord> record = evolution_.try_step(&progress);
-  bar.end();
-  if (!record) return;
-  if (recording_) recording_->after(evolution_, *record);
-  done_.push_back({std::move(*record),
-                   evaluate_on(evolution_.model().network, evolution_.stable(), data_.test), network});
-  const Round& round = done_.back();
-  folder_->append(round, lap());
-  if (changes_model(round.record)) folder_->write_model(model_file());
-  write_checkpoint(folder_->checkpoints(), checkpoint());
-  if (!quiet_) {
-    fmt::print("{}", round_line(round, settings_, color_));
-    std::fflush(stdout);
-  }
-}
-
-// Seconds since the last lap: so what is written after a round belongs to the next one, and nothing is lost.
-RoundTime Run::lap() {
-  using Seconds = std::chrono::duration<double>;
-  const auto before = std::exchange(lap_, std::chrono::steady_clock::now());
-  return {.end = Seconds(std::chrono::system_clock::now().time_since_epoch()).count(),
-          .seconds = Seconds(lap_ - before).count()};
-}
-
-void Run::finish() {
-  folder_->write_model(model_file());
-  fmt::print("{}", summary(done_, folder_->path().string()));
-  if (recording_) fmt::print("{}\n", recording_->summary());
+Run::Options loop_options(const RunOptions& options) {
+  return {.bundle = options.bundle, .iterations = options.iterations, .quiet = options.quiet};
 }
 
 Experiment asked_for(const RunOptions& options, const std::string& fallback, const std::string& where) {
@@ -184,7 +49,7 @@ void run_new(const RunOptions& options) {
     fmt::print("{}", dry_run(experiment, data, settings(experiment, data)));
     return;
   }
-  Run(experiment, std::move(data), options).start(path, environment());
+  Run(experiment, std::move(data), loop_options(options)).start(path, environment());
 }
 
 void run_resumed(const RunOptions& options) {
@@ -200,9 +65,9 @@ void run_resumed(const RunOptions& options) {
   if (from.experiment != identity(there)) {
     fail(where, ": has been changed since the run began; put it back as it was, or begin a new run with it");
   }
-  if (here.rounds < from.state.round) {
-    fail("--resume ", options.resume, ": want at least ", from.state.round, " rounds, as many are done; got ",
-         here.rounds);
+  if (here.rounds < from.passes.evolution.round) {
+    fail("--resume ", options.resume, ": want at least ", from.passes.evolution.round,
+         " rounds, as many are done; got ", here.rounds);
   }
   ExperimentData data = load_data(here);
   if (data.hash != from.data) {
@@ -211,9 +76,9 @@ void run_resumed(const RunOptions& options) {
   }
   if (!newest.warning.empty()) {
     fmt::print(stderr, "ev3 run: warning: {}; going on from the checkpoint of round {}\n", newest.warning,
-               from.state.round);
+               from.passes.evolution.round);
   }
-  Run(here, std::move(data), options).resume(std::move(folder), from, environment());
+  Run(here, std::move(data), loop_options(options)).resume(std::move(folder), from, environment());
 }
 
 void run(const RunOptions& options) {

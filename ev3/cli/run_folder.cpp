@@ -217,15 +217,28 @@ void RunFolder::append(const Round& round, const RoundTime& time) {
 
 void RunFolder::append_environment(const std::string& text) { AppendFile(path_ / "env.txt").append(text); }
 
-void RunFolder::write_model(const nn::ModelFile& wanted) const {
+namespace {
+
+void write_unless_same(const fs::path& path, const nn::ModelFile& wanted) {
   try {
-    const nn::ModelFile there = nn::read_model(model());
+    const nn::ModelFile there = nn::read_model(path);
     auto metadata = wanted.metadata;
     metadata["network"] = nn::to_json(wanted.network);
     if (there.parameters == wanted.parameters && there.metadata == metadata) return;
   } catch (const autodiff::Error&) {  // missing or damaged: it is written anew
   }
-  nn::write_model(model(), wanted.network, wanted.parameters, wanted.metadata);
+  nn::write_model(path, wanted.network, wanted.parameters, wanted.metadata);
+}
+
+}  // namespace
+
+void RunFolder::write_model(const nn::ModelFile& wanted) const { write_unless_same(model(), wanted); }
+
+void RunFolder::write_archived(const nn::ModelFile& wanted) const {
+  std::string name = nn::describe(wanted.network);
+  std::replace(name.begin(), name.end(), ' ', '-');
+  fs::create_directories(path_ / "archive");
+  write_unless_same(path_ / "archive" / (name + ".safetensors"), wanted);
 }
 
 std::vector<Round> RunFolder::cut_back(int rounds) const {

@@ -6,6 +6,7 @@
 //   events.out.tfevents. the same for TensorBoard; the name goes on with the time, the host and the process
 //   checkpoints/         a.safetensors and b.safetensors, see checkpoint.h
 //   model.safetensors    the parameters to keep, see nn/model_file.h
+//   archive/             of a run with passes: the best network of each size, as the last pass left them
 //   env.txt              by what it was computed, session by session
 //   lock                 held (flock) by the process that computes
 //
@@ -82,6 +83,8 @@ class RunFolder {
   void append_environment(const std::string& text);
   /// Writes model.safetensors, unless it is the same already.
   void write_model(const nn::ModelFile& model) const;
+  /// Writes a network of the archive, unless it is the same already: archive/resnet-16x1-1-1.safetensors.
+  void write_archived(const nn::ModelFile& model) const;
   /// The records of rounds 1 to `rounds`; what comes after them in any of the files is cut off. Throws Error
   /// when one of them is missing or damaged. An event file that is missing or damaged is written anew.
   std::vector<Round> cut_back(int rounds) const;

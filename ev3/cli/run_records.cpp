@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -37,15 +38,31 @@ std::vector<Round> read_rounds(const fs::path& path) {
   return rounds;
 }
 
-// Every candidate is a loss and an optimizer of the config.
-void check_candidates(const RunRecords& run) {
+std::vector<nn::Loss> losses_of(const Experiment& experiment, std::size_t archived) {
+  return pass_losses(experiment.losses, static_cast<int>(experiment.teachers.size()),
+                     static_cast<int>(archived));
+}
+
+// Every candidate is a loss and an optimizer of the config. Numbers its losses by run.losses, which has those
+// of each pass in their order.
+void number_candidates(RunRecords& run) {
   const auto below = [](int index, std::size_t size) {
     return index >= 0 && static_cast<std::size_t>(index) < size;
   };
-  for (const Round& round : run.rounds) {
-    for (const StepRecord::Trajectory& t : round.record.candidates) {
-      if (below(t.loss, run.experiment.losses.size()) && below(t.optimizer, run.experiment.optimizers.size()))
+  std::size_t archived = 0;
+  for (const Round& round : run.rounds) archived = std::max(archived, round.record.archived_teachers.size());
+  run.losses = losses_of(run.experiment, archived);
+  for (Round& round : run.rounds) {
+    const std::vector<nn::Loss> losses = losses_of(run.experiment, round.record.archived_teachers.size());
+    std::vector<int> numbers;
+    for (std::size_t i = 0; numbers.size() < losses.size(); ++i) {
+      if (run.losses[i] == losses[numbers.size()]) numbers.push_back(static_cast<int>(i));
+    }
+    for (StepRecord::Trajectory& t : round.record.candidates) {
+      if (below(t.loss, losses.size()) && below(t.optimizer, run.experiment.optimizers.size())) {
+        t.loss = numbers[static_cast<std::size_t>(t.loss)];
         continue;
+      }
       fail(run.path.string(), ": round ", round.record.round + 1, " has a candidate of loss ", t.loss,
            " and optimizer ", t.optimizer,
            ", which config.toml does not have; put back the config of the run");
@@ -141,13 +158,15 @@ RunRecords read_run(const fs::path& path) {
   const fs::path config = path / "config.toml", environment = path / "env.txt";
   run.experiment = parse_experiment(autodiff::read_file(config), config.string());
   run.rounds = read_rounds(path / "rounds.jsonl");
-  check_candidates(run);
+  number_candidates(run);
   run.seconds = read_seconds(path / "metrics.jsonl", run.rounds.size());
   if (fs::exists(environment)) run.environment = autodiff::read_file(environment);
   run.sessions = count_sessions(run.environment);
   const nn::ModelFile model = nn::read_model(path / "model.safetensors");
   run.network = model.network;
   run.parameters = model.parameters.size();
+  const std::string since = model.metadata.contains("round") ? model.metadata.at("round") : "";
+  std::from_chars(since.data(), since.data() + since.size(), run.kept_since);
   fill_in_networks(run);
   return run;
 }

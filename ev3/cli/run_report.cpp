@@ -11,6 +11,7 @@
 #include "autodiff/tensor/error.h"
 #include "autodiff/tensor/file.h"
 #include "ev3/cli/build_info.h"
+#include "ev3/cli/estimate.h"
 #include "nn/training.h"
 
 namespace ev3::cli {
@@ -53,7 +54,10 @@ std::string command_line() {
 
 std::string candidate_name(const StepRecord& r, const Settings& settings) {
   const auto& selected = r.candidates[static_cast<std::size_t>(r.assess.selected)];
-  return nn::describe(settings.losses[static_cast<std::size_t>(selected.loss)]) + " / " +
+  const std::vector<nn::Loss> losses =
+      pass_losses(settings.losses, static_cast<int>(settings.teachers.size()),
+                  static_cast<int>(r.archived_teachers.size()));
+  return nn::describe(losses[static_cast<std::size_t>(selected.loss)]) + " / " +
          nn::describe(settings.optimizers[static_cast<std::size_t>(selected.optimizer)]);
 }
 
@@ -110,6 +114,9 @@ Costs costs(const Experiment& experiment, const Settings& settings) {
     }
   }
   out.gradient_steps = out.candidates * settings.explore.trajectory_length * experiment.rounds;
+  if (experiment.max_gradient_steps) {
+    out.gradient_steps = std::min(out.gradient_steps, *experiment.max_gradient_steps);
+  }
   return out;
 }
 
@@ -156,22 +163,53 @@ int stable_since(const std::vector<Round>& rounds) {
   return 0;
 }
 
-std::string summary(const std::vector<Round>& rounds, const std::string& folder) {
+std::string pass_lines(int pass, const Passes& passes) {
+  std::string out = format("pass {} ended; archive (adapt's mean):", pass + 1);
+  for (const Archived& a : passes.archive()) {
+    out += format("  {} {}{}", nn::describe(a.network), short_number(a.score),
+                  a.measured ? "" : " (not its own)");
+  }
+  if (!passes.finished()) {
+    const Settings& next = passes.evolution().settings();
+    out += format("\npass {} begins with {}: {}, {} steps each\n", passes.pass() + 1,
+                  nn::describe(passes.evolution().model().network),
+                  count(next.losses.size() * next.optimizers.size(), "candidate", "candidates"),
+                  next.explore.trajectory_length);
+    return out;
+  }
+  return out + "\n";
+}
+
+std::string summary(const std::vector<Round>& rounds, const std::string& folder, const Passes& passes) {
   const auto grown =
       std::count_if(rounds.begin(), rounds.end(), [](const Round& r) { return r.record.growth.has_value(); });
-  const StepRecord& last = rounds.back().record;
   const nn::Evaluation& test = rounds.back().test;
   const nn::Interval i = test.interval();
-  return format("best  stable model of round {}: {}, {}test {} (n = {}; seen by no phase)\n",
-                stable_since(rounds), last.growth ? last.grown_to : last.network,
+  const Passes::Kept kept = passes.kept();
+  return format("best  {} model of round {}: {}, {}test {} (n = {}; seen by no phase)\n",
+                kept.archived ? "archived" : "stable",
+                kept.archived ? kept.archived->round + 1 : stable_since(rounds), nn::describe(*kept.network),
                 grown ? format("grown {} time{}, ", grown, grown == 1 ? "" : "s") : "",
                 interval(test.accuracy(), i.low, i.high), grouped(test.samples)) +
-         format("files {}/  model.safetensors rounds.jsonl metrics.csv config.toml\n", folder) +
+         format("files {}/  model.safetensors{} rounds.jsonl metrics.csv config.toml\n", folder,
+                passes.archive().empty() ? "" : " archive/") +
          format(
              "next  ev3 eval {0}/model.safetensors --data {0}/config.toml    ev3 show "
              "{0}/model.safetensors\n",
              folder);
 }
+
+namespace {
+
+std::string passes_text(const Experiment& experiment) {
+  if (!experiment.passes) return "";
+  const bool several = experiment.passes->count > 1;
+  return format(
+      "passes          {}{}\n", experiment.passes->count,
+      several ? ", in later ones a candidate more for each archived network (not counted here)" : "");
+}
+
+}  // namespace
 
 std::string dry_run(const Experiment& experiment, const ExperimentData& data, const Settings& settings) {
   const Costs cost = costs(experiment, settings);
@@ -187,7 +225,9 @@ std::string dry_run(const Experiment& experiment, const ExperimentData& data, co
                 settings.explore.trajectory_length,
                 cost.step_flops * static_cast<double>(cost.gradient_steps),
                 settings.adapt.growth ? ", more after each growth" : "") +
-         "nothing was computed or written\n";
+         passes_text(experiment) +
+         format("time            about {}\n", estimate_text(estimate(data, settings), experiment, settings)) +
+         "nothing was written; the time was estimated from a few steps\n";
 }
 
 std::string environment() {

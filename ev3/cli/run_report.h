@@ -7,6 +7,7 @@
 
 #include "ev3/cli/config_build.h"
 #include "ev3/cli/record_json.h"
+#include "ev3/passes.h"
 
 namespace ev3::cli {
 
@@ -38,8 +39,10 @@ bool changes_model(const StepRecord& record);
 /// The round after which the parameters to keep were what they are at the end of `rounds`; 0: the initial
 /// ones.
 int stable_since(const std::vector<Round>& rounds);
+/// After a round that ended a pass: what is in the archive, and what comes next.
+std::string pass_lines(int pass, const Passes& passes);
 /// The last lines, after at least one round: the best model, where the files are, what to do next.
-std::string summary(const std::vector<Round>& rounds, const std::string& folder);
+std::string summary(const std::vector<Round>& rounds, const std::string& folder, const Passes& passes);
 /// For --dry-run: the resolved experiment and what it costs.
 std::string dry_run(const Experiment& experiment, const ExperimentData& data, const Settings& settings);
 /// For env.txt: what computes, where, and since when.

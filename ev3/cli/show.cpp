@@ -24,6 +24,7 @@ using autodiff::text;
 
 struct Arguments {
   std::string what, backends;
+  std::vector<std::string> overrides;
   int batch = 0;  ///< 0: that of the experiment, 32 for a model
   bool profile = false;
 };
@@ -38,13 +39,15 @@ struct Subject {
   int batch = 32;
 };
 
-Subject read_subject(const std::string& path) {
+Subject read_subject(const std::string& path, const std::vector<std::string>& overrides) {
   if (!is_experiment(path)) {
+    if (!overrides.empty()) autodiff::fail("--set changes an experiment .toml, but ", path, " is a model");
     nn::ModelFile model = nn::read_model(path);
     return {.network = model.network, .parameters = std::move(model.parameters)};
   }
-  const Experiment experiment = read_experiment(path);
-  const ExperimentData data = load_data(experiment);
+  const Experiment experiment = read_experiment(path, overrides);
+  const std::optional<ExperimentData> known = known_data(experiment);
+  const ExperimentData data = known ? *known : load_data(experiment);
   const Settings settings = cli::settings(experiment, data);
   return {.network = settings.model,
           .parameters = nn::initialize(settings.model, settings.seed),
@@ -110,7 +113,7 @@ autodiff::Profile profile(nn::LossGradient& gradient, const nn::Network& net, co
 
 void print(const Arguments& arguments) {
   namespace kernels = autodiff::kernels;
-  Subject subject = read_subject(arguments.what);
+  Subject subject = read_subject(arguments.what, arguments.overrides);
   if (arguments.batch > 0) subject.batch = arguments.batch;
   autodiff::CompileOptions options;
   if (!arguments.backends.empty()) options.backends = kernels::parse_backends(arguments.backends);
@@ -144,6 +147,9 @@ void add_show(CLI::App& app) {
       "show", "Show a model or an experiment: layers, the compiled training step, its memory.");
   const auto arguments = std::make_shared<Arguments>();
   command->add_option("WHAT", arguments->what, "a model.safetensors, or an experiment .toml")->required();
+  command->add_option("--set", arguments->overrides, "change a value of the experiment")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
   command->add_option("--batch", arguments->batch, "samples a step; the experiment's, or 32, if not given")
       ->check(CLI::Range(1, 1000000));
   command->add_flag("--profile", arguments->profile,
@@ -153,6 +159,7 @@ void add_show(CLI::App& app) {
   command->footer(
       "Examples:\n"
       "  ev3 show configs/digits.toml\n"
+      "  ev3 show configs/distill-fixed.toml --set model.blocks=[16,16,16]\n"
       "  ev3 show model.safetensors --batch 128 --profile");
   command->callback([arguments] { print(*arguments); });
 }

@@ -113,7 +113,8 @@ bool Sweep::finished(const SweepRun& run) const {
   if (to_toml(there) != to_toml(run.experiment)) {
     fail(config.string(), ": not the config of this run; remove the folder, and the run is made anew");
   }
-  return read_newest(path(run) / "checkpoints").checkpoint.state.round >= run.experiment.rounds;
+  const PassesState there_now = read_newest(path(run) / "checkpoints").checkpoint.passes;
+  return there_now.finished || there_now.evolution.round >= run.experiment.rounds;
 }
 
 void Sweep::sort_out() {
