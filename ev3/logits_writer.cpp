@@ -15,9 +15,10 @@
 namespace ev3 {
 
 using autodiff::fail;
-using Json = nlohmann::ordered_json;
 
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 [[noreturn]] void refuse(const std::filesystem::path& path, int error) {
   fail("cannot write ", path.string(), ": ", std::strerror(error));
