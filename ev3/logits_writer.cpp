@@ -18,6 +18,8 @@ using autodiff::fail;
 
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 [[noreturn]] void refuse(const std::filesystem::path& path, int error) {
   fail("cannot write ", path.string(), ": ", std::strerror(error));
 }
@@ -34,7 +36,6 @@ LogitsWriter::LogitsWriter(const std::filesystem::path& path, const LogitsLayout
   const std::size_t class_end = layout.with_class ? 4 * rows : 0;
   const std::size_t label_end = class_end + 4 * rows * static_cast<std::size_t>(layout.classes);
   const std::size_t feature_end = label_end + rows * layout.sample.size();
-  using Json = nlohmann::ordered_json;
   const auto& s = layout.sample;
   Json header = Json::object();
   if (!layout.metadata.empty()) header["__metadata__"] = layout.metadata;

@@ -145,11 +145,6 @@ class BinaryOp final : public OpBase<BinaryOp> {
   Binary kind_;
 };
 
-void want_floats(const char* who, Value x) {
-  if (!x.valid()) fail(who, ": got an empty value");
-  if (x.dtype() != DType::F32) fail(who, ": want float32, got int32 of shape ", x.shape());
-}
-
 Value unary(Unary kind, Value x, float constant = 0) {
   want_floats(name_of(kind), x);
   return x.graph->add(std::make_shared<UnaryOp>(kind, constant), {x}, x.shape());

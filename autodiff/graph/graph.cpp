@@ -59,6 +59,11 @@ Value Graph::copy(const Node& node, std::vector<Value> inputs) {
   return push(std::move(own));
 }
 
+void want_floats(const char* who, Value x) {
+  if (!x.valid()) fail(who, ": got an empty value");
+  if (x.dtype() != DType::F32) fail(who, ": want float32, got int32 of shape ", x.shape());
+}
+
 BatchRole samplewise_role(std::span<const Value> inputs) {
   int rank = 0, samples = -1;
   for (const Value& v : inputs) rank = std::max(rank, v.shape().rank());

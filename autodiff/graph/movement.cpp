@@ -193,11 +193,6 @@ int checked_axis(const char* who, const Shape& shape, int axis) {
   return k;
 }
 
-void want_floats(const char* who, Value x) {
-  if (!x.valid()) fail(who, ": got an empty value");
-  if (x.dtype() != DType::F32) fail(who, ": want float32, got int32 of shape ", x.shape());
-}
-
 }  // namespace
 
 Value reshape(Value x, const Shape& shape) {

@@ -137,4 +137,7 @@ Launch choose_launch(const kernels::Backends& order, kernels::Entry<Dims, Args..
 /// output's axis 0 and nothing else has a size there; see elementwise.cpp.
 BatchRole samplewise_role(std::span<const Value> inputs);
 
+/// Throws Error, which begins with the name `who`, unless x is a float32 value.
+void want_floats(const char* who, Value x);
+
 }  // namespace autodiff

@@ -79,8 +79,7 @@ Value make_neighbours(Value x, Axes& chosen) {
 }
 
 Value reduce(const char* who, Reduce kind, Value x, const ReduceOptions& options, bool average) {
-  if (!x.valid()) fail(who, ": got an empty value");
-  if (x.dtype() != DType::F32) fail(who, ": want float32, got int32 of shape ", x.shape());
+  want_floats(who, x);
   const Shape shape = x.shape();
   Axes chosen{};
   for (int axis : options.axes) {

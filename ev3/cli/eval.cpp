@@ -26,7 +26,7 @@ namespace {
 using autodiff::fail;
 using datasets::Dataset;
 
-struct Arguments {
+struct EvalArguments {
   std::string model;
   DataArguments data{.what = {}, .fallback = "test"};
   int batch = 1000, errors = 5;
@@ -133,7 +133,7 @@ std::string confused_pairs(const Dataset& data, const nn::Evaluation& e) {
 /// columns.
 constexpr int most_in_matrix = 10;
 
-void print(const Arguments& arguments, const nn::ModelFile& model, const Dataset& data,
+void print(const EvalArguments& arguments, const nn::ModelFile& model, const Dataset& data,
            const nn::Evaluation& e, const std::vector<Mistake>& mistakes) {
   std::cout << fmt::format("{}, {} parameters, on {}: {} samples {}\n", nn::describe(model.network),
                            grouped(static_cast<std::int64_t>(model.parameters.size())), data.name,
@@ -158,7 +158,7 @@ void print(const Arguments& arguments, const nn::ModelFile& model, const Dataset
   }
 }
 
-void print_json(const Arguments& arguments, const nn::ModelFile& model, const Dataset& data,
+void print_json(const EvalArguments& arguments, const nn::ModelFile& model, const Dataset& data,
                 const nn::Evaluation& e, const std::vector<Mistake>& mistakes) {
   using Json = nlohmann::ordered_json;
   Json confusion = Json::array(), errors = Json::array();
@@ -187,7 +187,7 @@ void print_json(const Arguments& arguments, const nn::ModelFile& model, const Da
   std::cout << out.dump() << '\n';
 }
 
-void evaluate(const Arguments& arguments) {
+void evaluate(const EvalArguments& arguments) {
   const nn::ModelFile model = nn::read_model(arguments.model);
   const Dataset data = load_for(arguments.data, model, arguments.model);
   check_fit(arguments.model, model.network, data);
@@ -204,7 +204,7 @@ void evaluate(const Arguments& arguments) {
 void add_eval(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("eval", "Evaluate a model: accuracy with its interval, confusion matrix, loss.");
-  const auto arguments = std::make_shared<Arguments>();
+  const auto arguments = std::make_shared<EvalArguments>();
   command->add_option("MODEL", arguments->model, "a model.safetensors that ev3 run wrote")->required();
   command
       ->add_option(

@@ -22,7 +22,7 @@ namespace {
 using autodiff::fail;
 using datasets::Dataset;
 
-struct Arguments {
+struct LogitsArguments {
   std::string model, out;
   DataArguments data{.what = {}, .fallback = "train"};
   int batches = 100, batch = 128, pad = 0;
@@ -38,7 +38,7 @@ datasets::Pixels bytes_of(const autodiff::Tensor& features) {
   return out;
 }
 
-void check_fit(const Arguments& a, const nn::ModelFile& model, const Dataset& data) {
+void check_fit(const LogitsArguments& a, const nn::ModelFile& model, const Dataset& data) {
   if (!data.is_bytes() || data.sample().rank() != 3) {
     fail("--data ", a.data.what,
          ": want images of bytes (MNIST, CIFAR, an .npz with uint8), as the file keeps them");
@@ -54,7 +54,7 @@ void check_fit(const Arguments& a, const nn::ModelFile& model, const Dataset& da
   }
 }
 
-void record(const Arguments& a) {
+void record(const LogitsArguments& a) {
   const nn::ModelFile model = nn::read_model(a.model);
   Dataset data = load_for(a.data, model, a.model);
   check_fit(a, model, data);
@@ -110,7 +110,7 @@ void record(const Arguments& a) {
 void add_logits(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "logits", "Record a model's logits on augmented batches, for students to learn from");
-  const auto a = std::make_shared<Arguments>();
+  const auto a = std::make_shared<LogitsArguments>();
   command->add_option("MODEL", a->model, "the teacher: a model.safetensors")->required();
   command->add_option("--data", a->data.what, "a folder with MNIST's or CIFAR's files, or an .npz")
       ->required();

@@ -12,7 +12,7 @@
 namespace ev3::cli {
 namespace {
 
-struct Arguments {
+struct ReportArguments {
   std::vector<std::string> runs;
   std::string html, markdown, csv, baseline;
 };
@@ -50,7 +50,7 @@ std::string source_of(const std::filesystem::path& run, const std::vector<std::s
   return "";
 }
 
-void report(const Arguments& arguments) {
+void report(const ReportArguments& arguments) {
   std::vector<RunRecords> runs;
   for (const auto& path : find_runs(arguments.runs)) {
     runs.push_back(read_run(path));
@@ -76,7 +76,7 @@ void add_report(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "report",
       "Report on runs from their records: a table over seeds, the rounds of one run, a page of charts.");
-  const auto arguments = std::make_shared<Arguments>();
+  const auto arguments = std::make_shared<ReportArguments>();
   command->add_option("RUN", arguments->runs, "folders of runs, or folders with runs in them")->required();
   command->add_option("--html", arguments->html, "write a page with charts, complete in itself")
       ->type_name("FILE");

@@ -22,7 +22,7 @@ namespace {
 
 using autodiff::text;
 
-struct Arguments {
+struct ShowArguments {
   std::string what, backends;
   std::vector<std::string> overrides;
   int batch = 0;  ///< 0: that of the experiment, 32 for a model
@@ -111,7 +111,7 @@ autodiff::Profile profile(nn::LossGradient& gradient, const nn::Network& net, co
   return profile;
 }
 
-void print(const Arguments& arguments) {
+void print(const ShowArguments& arguments) {
   namespace kernels = autodiff::kernels;
   Subject subject = read_subject(arguments.what, arguments.overrides);
   if (arguments.batch > 0) subject.batch = arguments.batch;
@@ -145,7 +145,7 @@ void print(const Arguments& arguments) {
 void add_show(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "show", "Show a model or an experiment: layers, the compiled training step, its memory.");
-  const auto arguments = std::make_shared<Arguments>();
+  const auto arguments = std::make_shared<ShowArguments>();
   command->add_option("WHAT", arguments->what, "a model.safetensors, or an experiment .toml")->required();
   command->add_option("--set", arguments->overrides, "change a value of the experiment")
       ->type_name("KEY=VALUE")

@@ -30,7 +30,7 @@ using autodiff::fail;
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-struct Arguments {
+struct SweepArguments {
   SweepRequest request;
   std::string out;
   int jobs = 0;  // 0: as many as there are cores
@@ -232,7 +232,7 @@ void Sweep::run() {
   throw CLI::RuntimeError(unusable);
 }
 
-void sweep(const Arguments& arguments) {
+void sweep(const SweepArguments& arguments) {
   const SweepPlan plan = make_plan(arguments.request);
   const std::string& config = arguments.request.config;
   const std::string name = config.empty() ? "digits" : fs::path(config).stem().string();
@@ -253,7 +253,7 @@ void sweep(const Arguments& arguments) {
 void add_sweep(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "sweep", "Run an experiment for every combination of settings and seeds; can be interrupted.");
-  const auto a = std::make_shared<Arguments>();
+  const auto a = std::make_shared<SweepArguments>();
   command->add_option("CONFIG", a->request.config, "experiment (TOML); without it: the handwritten digits")
       ->type_name("FILE");
   command->add_option("--grid", a->request.grid, "a key and its values; several make all combinations")
