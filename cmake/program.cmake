@@ -5,7 +5,7 @@ if(NOT TARGET ev3_cli)
 endif()
 target_link_libraries(ev3_cli PUBLIC nlohmann_json::nlohmann_json CLI11::CLI11 tomlplusplus::tomlplusplus fmt::fmt)
 # Build time: nothing here is worth -O3, which takes a third longer.
-target_compile_options(ev3_cli PRIVATE $<$<CONFIG:Release>:-O1>)
+target_compile_options(ev3_cli PRIVATE $<$<CONFIG:Release>:-O1> $<$<CONFIG:Debug>:-O0>)
 foreach(what BLAS TBB HIGHWAY ZLIB)
   if(EV3_HAVE_${what})
     target_compile_definitions(ev3_cli PRIVATE EV3_HAVE_${what}=1)
