@@ -78,7 +78,7 @@ nn::ModelFile Run::model_file(const nn::Network& network, const nn::Parameters& 
 
 // After done_ has got its round.
 nn::Evaluation Run::test_kept() {
-  const bool same = passes_.kept().archived ? true : !changes_model(done_.back().record);
+  const bool same = passes_.kept().archived || !changes_model(done_.back().record);
   if (!tested_ || !same || tested_->first != kept_since()) {
     const Passes::Kept kept = passes_.kept();
     tested_ = {kept_since(), evaluate_on(*kept.network, *kept.params, data_.test)};
