@@ -19,21 +19,21 @@ struct CopyDims {
 };
 
 template <class T>
-void copy_axis(const CopyDims& d, int axis, const T* x, T* y) {
+void copy_axis(const CopyDims& d, int axis, const T* x, std::ptrdiff_t from, T* y, std::ptrdiff_t to) {
   if (axis == d.rank) {
-    *y = *x;
+    y[to] = x[from];
     return;
   }
   const auto k = static_cast<std::size_t>(axis);
   for (int i = 0; i < d.size[k]; ++i) {
-    copy_axis(d, axis + 1, x + i * d.in_stride[k], y + i * d.out_stride[k]);
+    copy_axis(d, axis + 1, x, from + i * d.in_stride[k], y, to + i * d.out_stride[k]);
   }
 }
 
 template <class T>
 void copy_reference(const CopyDims& d, const T* x, T* y) {
   for (std::size_t i = 0; i < d.zero_first; ++i) y[i] = T{};
-  copy_axis(d, 0, x + d.in_offset, y + d.out_offset);
+  copy_axis(d, 0, x, d.in_offset, y, d.out_offset);
 }
 
 }  // namespace autodiff::kernels

@@ -23,15 +23,15 @@ template <class T>
 void reduce_reference(const ReduceDims& d, const T* x, T* y) {
   for (std::size_t o = 0; o < d.outer; ++o) {
     for (std::size_t i = 0; i < d.inner; ++i) {
-      const T* column = x + o * d.reduced * d.inner + i;
+      const std::size_t column = o * d.reduced * d.inner + i;
       if (d.kind == Reduce::sum) {
         Accumulator<T> sum{};
-        for (std::size_t r = 0; r < d.reduced; ++r) sum += column[r * d.inner];
+        for (std::size_t r = 0; r < d.reduced; ++r) sum += x[column + r * d.inner];
         y[o * d.inner + i] = static_cast<T>(sum / d.divisor);
       } else {
         T best = constant<T>(-std::numeric_limits<double>::infinity());
         for (std::size_t r = 0; r < d.reduced; ++r) {
-          if (real_part(column[r * d.inner]) > real_part(best)) best = column[r * d.inner];
+          if (real_part(x[column + r * d.inner]) > real_part(best)) best = x[column + r * d.inner];
         }
         y[o * d.inner + i] = best;
       }

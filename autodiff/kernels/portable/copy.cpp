@@ -28,7 +28,7 @@ void copy(const CopyDims& d, const float* x, float* y) {
   std::fill_n(y, d.zero_first, 0.0f);
   if (d.rank == 0) {
     y[d.out_offset] = x[d.in_offset];
-  } else {
+  } else if (std::count(d.size.begin(), d.size.begin() + d.rank, 0) == 0) {  // no arithmetic on null pointers
     rows(d, 0, x + d.in_offset, y + d.out_offset);
   }
 }
