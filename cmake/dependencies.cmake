@@ -64,7 +64,6 @@ endif()
 # same name, by path from the repository root.
 set(EV3_JSON_SOURCES nn/safetensors.cpp nn/safetensors_header.cpp nn/model_file.cpp nn/network_json.cpp
     nn/layers_json.cpp)
-set(EV3_BUILD_PROGRAM FALSE)
-if(EV3_HAVE_JSON AND EV3_HAVE_CLI11 AND EV3_HAVE_TOML AND EV3_HAVE_FMT)
-  set(EV3_BUILD_PROGRAM TRUE)
+if(NOT (EV3_HAVE_JSON AND EV3_HAVE_CLI11 AND EV3_HAVE_TOML AND EV3_HAVE_FMT))
+  set(EV3_BUILD_PROGRAM FALSE)
 endif()
