@@ -6,7 +6,6 @@ endif()
 target_link_libraries(ev3_cli PUBLIC nlohmann_json::nlohmann_json CLI11::CLI11 tomlplusplus::tomlplusplus fmt::fmt)
 # Build time: nothing here is worth -O3, which takes a third longer.
 target_compile_options(ev3_cli PRIVATE $<$<CONFIG:Release>:-O1> $<$<CONFIG:Debug>:-O0>)
-target_precompile_headers(ev3_cli PRIVATE <CLI/CLI.hpp> <nlohmann/json.hpp> <fmt/format.h> <filesystem>)
 foreach(what BLAS TBB HIGHWAY ZLIB)
   if(EV3_HAVE_${what})
     target_compile_definitions(ev3_cli PRIVATE EV3_HAVE_${what}=1)

@@ -1,3 +1,3 @@
-if(TARGET ev3_core)
+if(EV3_BUILD_EXAMPLES AND TARGET ev3_core)
   add_subdirectory(docs)
 endif()
