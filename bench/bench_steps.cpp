@@ -11,57 +11,17 @@
 #include <string_view>
 
 #include "autodiff/kernels/cpu.h"
+#include "bench/networks.h"
 #include "bench/tiny_loop.h"
 #include "datasets/synthetic.h"
 #include "ev3/evolution.h"
-#include "nn/evaluate.h"
 
 namespace {
 
 using autodiff::fail;
+using bench::CutBatches;
+using bench::want_close;
 namespace kernels = autodiff::kernels;
-
-// Samples cut into batches beforehand, so that a new batch costs a step and a loop the same: nothing.
-class CutBatches {
- public:
-  CutBatches(int count, int batch, int features, int classes)
-      : count_(static_cast<std::size_t>(count)),
-        batch_(static_cast<std::size_t>(batch)),
-        features_(static_cast<std::size_t>(features)),
-        x_(count_ * batch_ * features_),
-        y_(count_ * batch_) {
-    const autodiff::Random random(autodiff::Seed{1});
-    for (std::size_t i = 0; i < x_.size(); ++i) x_[i] = static_cast<float>(random.normal(i));
-    for (std::size_t i = 0; i < y_.size(); ++i) {
-      y_[i] = x_[i * features_] + x_[i * features_ + 1] > 0
-                  ? 0
-                  : 1 + static_cast<int>(i % static_cast<std::size_t>(classes - 1));
-    }
-  }
-  std::span<const float> features(std::size_t k) const {
-    return std::span(x_).subspan(k % count_ * batch_ * features_, batch_ * features_);
-  }
-  std::span<const std::int32_t> labels(std::size_t k) const {
-    return std::span(y_).subspan(k % count_ * batch_, batch_);
-  }
-
- private:
-  std::size_t count_, batch_, features_;
-  std::vector<float> x_;
-  std::vector<std::int32_t> y_;
-};
-
-// Throws Error unless max |got - want| <= tolerance x max |want|.
-void want_close(const char* what, std::span<const float> got, std::span<const float> want, float tolerance) {
-  float difference = 0, scale = 0;
-  for (std::size_t i = 0; i < want.size(); ++i) {
-    difference = std::max(difference, std::abs(got[i] - want[i]));
-    scale = std::max(scale, std::abs(want[i]));
-  }
-  if (got.size() != want.size() || !(difference <= tolerance * scale)) {
-    fail(what, ": wrong result, ", difference, " off where the greatest is ", scale);
-  }
-}
 
 // The tiny task: 2-8-2, batches of 32, everything in the first-level cache or next to it.
 const nn::Network tiny_net =
@@ -140,64 +100,6 @@ void tiny_adamw(benchmark::State& state) {
 }
 BENCHMARK(tiny_adamw);
 
-// A perceptron of the size of MNIST.
-const nn::Network mlp = nn::Mlp{.inputs = {784}, .hidden = {512, 512}, .classes = 10};
-constexpr int mlp_batch = 128;
-
-const CutBatches& mlp_batches() {
-  static const CutBatches batches(16, mlp_batch, 784, 10);
-  return batches;
-}
-
-// The gradient by the kernels in use against that by the reference kernels, once.
-void check_mlp() {
-  static const bool checked = [] {
-    const nn::Parameters params = nn::initialize(mlp, {1});
-    std::vector<float> got(params.size()), want(params.size());
-    const auto gradient = [&](std::vector<float>& out, const autodiff::CompileOptions& options) {
-      nn::LossGradient gradient_of(mlp, nn::CrossEntropy{}, mlp_batch, {.compile = options});
-      gradient_of(params.values(), mlp_batches().features(0), mlp_batches().labels(0), out);
-    };
-    gradient(got, {});
-    gradient(want, {.backends = kernels::parse_backends("reference")});
-    want_close("mlp", got, want, 1e-4f);
-    return true;
-  }();
-  benchmark::DoNotOptimize(checked);
-}
-
-void time_mlp(benchmark::State& state, const nn::Optimizer& optimizer) {
-  check_mlp();
-  nn::TrainingStep step(mlp, nn::CrossEntropy{}, optimizer, {.batch = mlp_batch});
-  nn::Parameters params = nn::initialize(mlp, {1});
-  std::size_t k = 0;
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(step.run(params, mlp_batches().features(k), mlp_batches().labels(k)));
-    ++k;
-  }
-  state.counters["FLOP/s"] =
-      benchmark::Counter(step.program().flops(), benchmark::Counter::kIsIterationInvariantRate);
-}
-
-void mlp_sgd(benchmark::State& state) { time_mlp(state, nn::Sgd{.learning_rate = 0.01}); }
-BENCHMARK(mlp_sgd)->Unit(benchmark::kMillisecond);
-
-void mlp_adamw(benchmark::State& state) { time_mlp(state, nn::AdamW{}); }
-BENCHMARK(mlp_adamw)->Unit(benchmark::kMillisecond);
-
-void mlp_latency(benchmark::State& state) {
-  const nn::Parameters params = nn::initialize(mlp, {1});
-  const auto sample = [](std::size_t k) { return mlp_batches().features(k).first(784); };
-  nn::Evaluator evaluator(mlp, 1), reference(mlp, 1, {.backends = kernels::parse_backends("reference")});
-  want_close("mlp_latency", evaluator(params.values(), sample(0)), reference(params.values(), sample(0)),
-             1e-4f);
-  std::size_t k = 0;
-  for (auto _ : state) benchmark::DoNotOptimize(evaluator(params.values(), sample(k++)).data());
-  state.counters["FLOP/s"] =
-      benchmark::Counter(evaluator.program().flops(), benchmark::Counter::kIsIterationInvariantRate);
-}
-BENCHMARK(mlp_latency)->Unit(benchmark::kMicrosecond);
-
 // A round of the reference's end-to-end check: 6 candidates of 100 steps, each on a batch that is drawn from
 // 100,000 samples, assessed on 128 and decided on 2,048 samples. Compiling is done before, once.
 void ev3_demo_round(benchmark::State& state) {
@@ -248,6 +150,7 @@ int threads_from(int& argc, char** argv) {
 
 int main(int argc, char** argv) try {
   kernels::set_threads(threads_from(argc, argv));
+  bench::register_networks();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::AddCustomContext("backends", kernels::describe(kernels::default_backends()));
