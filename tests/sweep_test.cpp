@@ -205,6 +205,7 @@ TEST_CASE("an interrupted sweep says how far it came", "[slow]") {
         "ev3 sweep: interrupted with 0 of 3 runs finished; the same command goes on with the rest\n");
   // No process is left behind: the folders can be locked.
   const auto runs = find_runs({out});
+  REQUIRE(!runs.empty());
   for (const auto& run : runs) CHECK(read_run(run).rounds.size() < 100000);
   const std::string one_more = std::to_string(read_run(runs.front()).rounds.size() + 1);
   CHECK(ev3_command("run --quiet --resume " + runs.front().string() + " --rounds " + one_more).code == 0);
