@@ -1,58 +1,18 @@
-// The loop as a whole. More than 300 lines, because all of it works on the same two small runs.
+// The loop as a whole.
 #include "ev3/evolution.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "datasets/synthetic.h"
 #include "tests/brute_force.h"
 #include "tests/catch.h"
 #include "tests/files.h"
-#include "tests/synthetic_batches.h"
+#include "tests/small_run.h"
 
 using namespace ev3;
-namespace kernels = autodiff::kernels;
+using namespace tests;
 
 namespace {
-
-// Small enough for a test, noisy enough that candidates are kept and refused.
-Settings small_settings() {
-  return {.model = nn::Mlp{.inputs = {2}, .hidden = {4}, .classes = 3},
-          .losses = {nn::CrossEntropy{{0.5f}}, nn::CrossEntropy{{2.0f}}},
-          .optimizers = {nn::Sgd{.learning_rate = 0.3}, nn::AdamW{.learning_rate = 0.02}},
-          .explore = {.trajectory_length = 6},
-          .assess = {.batches = 2, .alpha = 0.5},
-          .adapt = {.batches = 4, .alpha = 1.0}};
-}
-
-Streams small_streams() { return synthetic_streams({.features = 2, .classes = 3, .batch = 16}); }
-
-// The same, growing after two rounds without significance, of which there are many.
-Settings growing_settings() {
-  Settings settings = small_settings();
-  settings.adapt.alpha = 3;
-  settings.adapt.rounds_before_growth = 1;
-  settings.adapt.growth = Expand{};
-  return settings;
-}
-
-bool equal(const nn::OptimizerState& a, const nn::OptimizerState& b) {
-  bool same = a.step == b.step && a.moments.size() == b.moments.size();
-  for (std::size_t k = 0; same && k < a.moments.size(); ++k) {
-    same = std::equal(a.moments[k].begin(), a.moments[k].end(), b.moments[k].begin(), b.moments[k].end());
-  }
-  return same;
-}
-
-bool equal(const EvolutionState& a, const EvolutionState& b) {
-  return a.model.network == b.model.network && a.model.params == b.model.params &&
-         a.model.stable == b.model.stable && a.model.history == b.model.history &&
-         a.model.just_expanded == b.model.just_expanded && a.model.growths == b.model.growths &&
-         std::equal(a.optimizers.begin(), a.optimizers.end(), b.optimizers.begin(), b.optimizers.end(),
-                    [](const auto& x, const auto& y) { return equal(x, y); }) &&
-         a.round == b.round && a.gradient_steps == b.gradient_steps && a.next_explore == b.next_explore &&
-         a.next_assess == b.next_assess && a.next_adapt == b.next_adapt;
-}
 
 void check_close(std::span<const float> got, const std::vector<double>& want) {
   REQUIRE(got.size() == want.size());
@@ -225,165 +185,6 @@ TEST_CASE("growth keeps what the model computes, and takes the same fresh values
   }
   CHECK(evolution.step().network == record.grown_to);
   CHECK_FALSE(evolution.growth().has_value());
-}
-
-TEST_CASE("a run goes on from a saved state with the same bits") {
-  Evolution whole(growing_settings(), small_streams());
-  std::vector<EvolutionState> states{whole.state()};
-  for (int round = 0; round < 7; ++round) {
-    whole.step();
-    states.push_back(whole.state());
-  }
-  REQUIRE(whole.model().growths > 0);
-  for (std::size_t start = 0; start < states.size(); ++start) {
-    INFO("from round " << start);
-    Evolution resumed(growing_settings(), small_streams());
-    resumed.step();  // whatever it did before
-    resumed.restore(states[start]);
-    CHECK(equal(resumed.state(), states[start]));
-    for (std::size_t round = start + 1; round < states.size(); ++round) {
-      resumed.step();
-      CHECK(equal(resumed.state(), states[round]));
-    }
-  }
-}
-
-TEST_CASE("a state of other settings is refused") {
-  Evolution evolution(small_settings(), small_streams());
-  evolution.step();
-  const EvolutionState good = evolution.state();
-  const auto error = [&](const auto& change) {
-    EvolutionState state = good;
-    change(state);
-    const std::string text = error_of([&] { evolution.restore(state); });
-    CHECK(equal(evolution.state(), good));
-    return text;
-  };
-  const auto other = nn::initialize(nn::Network(nn::Mlp{.inputs = {2}, .hidden = {9}, .classes = 3}), {1});
-  CHECK(error([](EvolutionState&) {}) == "no error");
-  CHECK_THAT(error([&](EvolutionState& s) { s.model.params = other; }),
-             ContainsSubstring("not those of mlp 2-4-3"));
-  CHECK_THAT(error([&](EvolutionState& s) { s.model.stable = other; }),
-             ContainsSubstring("not those of mlp 2-4-3"));
-  CHECK_THAT(error([](EvolutionState& s) { s.optimizers.pop_back(); }),
-             ContainsSubstring("want 4 optimizer states, got 3"));
-  CHECK_THAT(error([](EvolutionState& s) { s.optimizers[1].moments.pop_back(); }),
-             ContainsSubstring("optimizer state 1"));
-  CHECK_THAT(error([](EvolutionState& s) { s.optimizers[3].moments[0] = autodiff::AlignedBuffer<float>(3); }),
-             ContainsSubstring("optimizer state 3"));
-}
-
-TEST_CASE("a run has the same bits for one, two and three threads") {
-  const KeepSettings keep;
-  std::vector<EvolutionState> ends;
-  for (const int threads : {1, 2, 3}) {
-    kernels::set_threads(threads);
-    Evolution evolution(growing_settings(), small_streams());
-    for (int round = 0; round < 6; ++round) evolution.step();
-    ends.push_back(evolution.state());
-    CHECK(equal(ends.front(), ends.back()));
-  }
-}
-
-TEST_CASE("a stopped step changes nothing") {
-  Evolution evolution(small_settings(), small_streams()), undisturbed(small_settings(), small_streams());
-  evolution.step(), undisturbed.step();
-  Progress progress;
-  progress.stop = true;
-  CHECK_FALSE(evolution.try_step(&progress).has_value());
-  CHECK(equal(evolution.state(), undisturbed.state()));
-  CHECK(evolution.candidates().size() == 4);
-  evolution.step(), undisturbed.step();
-  CHECK(equal(evolution.state(), undisturbed.state()));
-}
-
-TEST_CASE("a metric that cannot be used is found at start-up, and named") {
-  const auto error = [](const nn::Metric& metric) {
-    Settings settings = small_settings();
-    settings.metric = metric;
-    return error_of([&] { Evolution(settings, small_streams()); });
-  };
-  CHECK_THAT(error({"mean", [](const nn::Predictions&) { return std::vector<double>{0.5}; }}),
-             ContainsSubstring("metric 'mean'") && ContainsSubstring("at least two, got 1"));
-  CHECK_THAT(error({"none", [](const nn::Predictions&) { return std::vector<double>{}; }}),
-             ContainsSubstring("metric 'none'") && ContainsSubstring("got 0"));
-  CHECK_THAT(error(nn::per_sample("broken", [](auto, int) { return NAN; })),
-             ContainsSubstring("metric 'broken'") && ContainsSubstring("finite"));
-}
-
-TEST_CASE("a metric of one's own is maximized, differentiable or not") {
-  // Overlooking class 2 costs ten times as much as any other mistake.
-  const auto cost = [](std::span<const float> z, int label) {
-    const auto best = std::max_element(z.begin(), z.end()) - z.begin();
-    return best == label ? 0.0 : label == 2 ? -10.0 : -1.0;
-  };
-  Settings settings = small_settings();
-  settings.metric = nn::per_sample("cost", cost);
-  Evolution evolution(settings, small_streams());
-  const SampleSet samples = collect(*evolution.streams().assess, 0, 2);
-  const StepRecord record = evolution.step();
-  double best = -INFINITY;
-  for (std::size_t c = 0; c < 4; ++c) {
-    nn::Evaluator evaluator(settings.model, 32);
-    const auto z = evaluator(evolution.candidates()[c].params.values(), samples.features);
-    std::vector<double> values;
-    for (std::size_t i = 0; i < 32; ++i) values.push_back(cost(z.subspan(3 * i, 3), samples.labels[i]));
-    CHECK(record.assess.candidates[c] == bounds(values, 0.5));
-    best = std::max(best, record.assess.candidates[c].lcb);
-  }
-  CHECK(record.assess.candidates[static_cast<std::size_t>(record.assess.selected)].lcb == best);
-  const double first = record.adapt.bounds[2].mean;
-  for (int round = 0; round < 10; ++round) evolution.step();
-  CHECK(evolution.step().adapt.bounds[2].mean > first + 0.5);  // stable now, by the same metric
-}
-
-TEST_CASE("a metric for sets of samples works by resampling") {
-  Settings settings = small_settings();
-  settings.metric = nn::bootstrap("worst class",
-                                  [](const nn::Predictions& p) {
-                                    const nn::Evaluation e = nn::evaluate(p);
-                                    double worst = 1;
-                                    for (std::size_t c = 0; c < 3; ++c) {
-                                      const auto row = std::span(e.confusion).subspan(3 * c, 3);
-                                      const auto all = static_cast<double>(row[0] + row[1] + row[2]);
-                                      if (all > 0) worst = std::min(worst, static_cast<double>(row[c]) / all);
-                                    }
-                                    return worst;
-                                  },
-                                  20, {1});
-  Evolution evolution(settings, small_streams());
-  const StepRecord record = evolution.step();
-  for (const Bounds& b : record.adapt.bounds) CHECK((b.lcb <= b.mean && b.mean <= b.ucb));
-}
-
-TEST_CASE("settings out of range, and data that do not fit, are refused") {
-  const auto error = [](const auto& change) {
-    Settings settings = small_settings();
-    change(settings);
-    return error_of([&] { Evolution(settings, small_streams()); });
-  };
-  CHECK(error([](Settings&) {}) == "no error");
-  CHECK_THAT(error([](Settings& s) { s.assess.batches = 0; }),
-             ContainsSubstring("at least one batch to assess"));
-  CHECK_THAT(error([](Settings& s) { s.adapt.batches = -1; }), ContainsSubstring("got 2 and -1"));
-  CHECK_THAT(error([](Settings& s) { s.assess.alpha = -0.1; }),
-             ContainsSubstring("alpha of at least 0, got -0.1"));
-  CHECK_THAT(error([](Settings& s) { s.adapt.alpha = NAN; }), ContainsSubstring("alpha"));
-  CHECK_THAT(error([](Settings& s) { s.adapt.alpha = INFINITY; }), ContainsSubstring("alpha"));
-  CHECK_THAT(error([](Settings& s) { s.adapt.rounds_before_growth = -1; }),
-             ContainsSubstring("rounds_before_growth"));
-  CHECK_THAT(error([](Settings& s) { s.adapt.growth = Widen{0.1}; }), ContainsSubstring("factor"));
-  CHECK_THAT(error([](Settings& s) { s.losses = {}; }), ContainsSubstring("at least one loss"));
-  CHECK_THAT(error([](Settings& s) { s.model = nn::Mlp{.inputs = {3}, .hidden = {4}, .classes = 3}; }),
-             ContainsSubstring("features"));
-
-  const auto pools_error = [](int classes) {
-    const datasets::Dataset data = datasets::gaussian({.samples = 100, .labels = classes});
-    return error_of([&] { Evolution(small_settings(), Pools{data, data, data, 8}); });
-  };
-  CHECK(pools_error(3) == "no error");
-  CHECK(pools_error(2) == "no error");  // one class has no samples
-  CHECK_THAT(pools_error(5), ContainsSubstring("5 classes") && ContainsSubstring("mlp 2-4-3"));
 }
 
 TEST_CASE("the three streams are shuffled differently, and by the seed") {

@@ -1,0 +1,86 @@
+// Stages: how a program is cut into chunks of samples, and what has to wait for all of them.
+#include "tests/programs.h"
+
+using namespace autodiff;
+using namespace tests;
+
+TEST_CASE("stages are cut into chunks by cost, with tails, for any batch") {
+  for (const int n : {1, 2, 7, 15, 16, 17, 37, 128, 1000}) {
+    for (const int wanted : {1, 2, 3, 5, 16, 400}) {
+      INFO(n << " samples, " << wanted << " chunks wanted");
+      Graph g;
+      Sources s{g};
+      const Value x = s.batch({n, 3}), w = s.fixed({3, 4});
+      const Value heavy = ballast(x, 4e6 * wanted * 1.01);
+      const Value y = tanh(matmul(heavy, w)), total = mean(y), columns = sum(y, {.axes = {0}});
+      const Value dw = gradient(total, w);
+      check_outputs(g, s, {y, total, columns, dw});
+      const Program program = compile(g, {y, total, columns, dw});
+      const Stage& stage = first_chunked(program);
+      CHECK(stage.samples == n);
+      CHECK(stage.chunks <= std::min({n, 16, wanted}));
+      CHECK(2 * stage.chunks >= std::min({n, 16, wanted}));
+      CHECK((stage.chunks - 1) * stage.chunk < n);
+      CHECK(stage.chunks * stage.chunk >= n);
+    }
+  }
+}
+
+TEST_CASE("what is inside a stage never touches the arena") {
+  Graph g;
+  const Value x = g.input({128, 64});
+  const Value total = sum(square(tanh(relu(ballast(x)))));
+  const Program program = compile(g, {total}, {.threads = 1});
+  const Plan& plan = program.plan();
+  CHECK(plan.stages.size() == 1);
+  CHECK(plan.scratch_bytes == 2 * 8 * 64 * sizeof(float));  // two values of a chunk of 8 samples
+  CHECK(plan.arena_bytes <= (16 + 2) * alignment);          // 16 partial sums of one float, and the output
+  CHECK(program.workspace_bytes() == plan.arena_bytes + plan.scratch_bytes);
+  const Program three = compile(g, {total}, {.threads = 3});
+  CHECK(three.workspace_bytes() == plan.arena_bytes + 3 * plan.scratch_bytes);
+}
+
+TEST_CASE("ops that need all samples wait for them") {
+  Graph g;
+  Sources s{g};
+  const Value x = ballast(s.batch({37, 4})), w = s.fixed({37, 4});
+  const Value turned = transpose(x), top = max(x, {.axes = {0}}),
+              longer = concat(std::vector<Value>{x, w, x}, 0);
+  const Value middle = slice(x, 0, 5, 11), padded = pad(x, 0, 1, 2), flat = reshape(x, {4, 37});
+  const Value gram = matmul(x, x, {.transpose_b = true});
+  // ... and go on in chunks afterwards, where the values have the length of the batch.
+  const Value back = tanh(transpose(turned)), centred = x - top, again = ballast(centred) * x;
+  check_outputs(g, s,
+                {turned, top, longer, middle, padded, flat, gram, back, centred, sum(again), softmax(gram)});
+  const Value loss = sum(centred * centred) + sum(square(turned)) + mean(gram);
+  check_outputs(g, s, {gradient(loss, s.list[0].value), gradient(loss, s.list[1].value)});
+}
+
+TEST_CASE("after a sum over all samples, chunks begin again") {
+  Graph g;
+  Sources s{g};
+  const Value x = s.batch({37, 4});
+  const Value centred = ballast(ballast(x) - mean(ballast(x), {.axes = {0}}));
+  const Value spread = mean(square(centred), {.axes = {0}});
+  const Value normal = ballast(centred / sqrt(spread + 1e-3f));
+  check_outputs(g, s, {normal, gradient(sum(normal * x), x)});
+  const Program program = compile(g, {normal});
+  REQUIRE(program.plan().stages.size() == 4);    // the mean, the spread, its root as a whole, the quotient
+  CHECK(program.plan().stages[0].chunks == 13);  // of 3 samples: 16 is the most where there are sums to add
+  CHECK(program.plan().stages[1].chunks == 13);
+  CHECK(program.plan().stages[3].chunks == 37);
+  CHECK_FALSE(program.plan().stages[2].chunked);
+}
+
+TEST_CASE("values of another batch are taken as a whole") {
+  Graph g;
+  Sources s{g};
+  const Value x = ballast(s.batch({12, 3})), longer = ballast(s.batch({29, 3})), w = s.fixed({3, 2});
+  const Value a = matmul(relu(x), w), b = matmul(relu(longer), w);
+  const Value loss = mean(square(a)) + mean(square(b));
+  check_outputs(g, s, {a, b, loss, gradient(loss, w)});
+  check_outputs(g, s, {b, a});
+  const Value one = s.batch({1, 3});  // a batch of one sample that is repeated
+  check_outputs(g, s, {x * one, one + longer, broadcast_to(one, {12, 3})});
+  check_outputs(g, s, {broadcast_like(one, x) * x});
+}
