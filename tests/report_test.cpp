@@ -1,4 +1,5 @@
 // `ev3 report`: tables and pages of real runs, and of runs that are unfinished or of early versions.
+// More than 300 lines, because all of it reads the same few runs.
 #include <algorithm>
 #include <cmath>
 #include <map>
