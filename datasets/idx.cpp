@@ -42,12 +42,15 @@ std::size_t element_size(int type) {
 
 std::filesystem::path find_mnist(const std::filesystem::path& where, const std::string& name) {
   std::filesystem::path plain = where;
-  if (std::filesystem::is_directory(where)) plain /= "";
+  const bool is_folder = std::filesystem::is_directory(where);
+  if (is_folder) plain /= "";
   plain += name;
   if (std::filesystem::exists(plain)) return plain;
   std::filesystem::path packed = plain;
   packed += ".gz";
   if (std::filesystem::exists(packed)) return packed;
+  if (!is_folder)
+    fail("mnist: no folder ", where.string(), ", and no file ", plain.string(), " or ", packed.string());
   fail("mnist: no file ", plain.string(), " or ", packed.string());
 }
 
