@@ -49,9 +49,8 @@ std::filesystem::path find_mnist(const std::filesystem::path& where, const std::
   std::filesystem::path packed = plain;
   packed += ".gz";
   if (std::filesystem::exists(packed)) return packed;
-  if (!is_folder)
-    fail("mnist: no folder ", where.string(), ", and no file ", plain.string(), " or ", packed.string());
-  fail("mnist: no file ", plain.string(), " or ", packed.string());
+  const std::string folder = is_folder ? "" : "folder " + where.string() + ", and no ";
+  fail("mnist: no ", folder, "file ", plain.string(), " or ", packed.string());
 }
 
 }  // namespace
