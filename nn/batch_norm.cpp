@@ -18,7 +18,11 @@ Value batch_norm(Value x, const GraphParameters& parameters, const std::string& 
   };
   running(".mean", mean);
   running(".var", variance);
-  return (x - mean) * (scale / autodiff::sqrt(variance + norm_epsilon)) + bias;
+  // The mean moves every element alike. Its derivative therefore needs no sum of its own over the images: it
+  // follows from the bias's, if the elements see a constant and the bias the difference, which is 0.
+  const Value factor = scale / autodiff::sqrt(variance + norm_epsilon),
+              constant = autodiff::stop_gradient(mean);
+  return (x - constant) * factor + (bias - (mean - constant) * factor);
 }
 
 }  // namespace nn

@@ -103,6 +103,58 @@ TEST_CASE("every kernel stays within its bound and inside its arrays") {
   for_each_target([](const Backend& row, const std::string&) { check_all(row); });
 }
 
+TEST_CASE("Winograd's convolution within its bound, for every instruction set") {
+  for_each_target([](const Backend&, const std::string&) { check_all(*winograd_backend()); });
+}
+
+TEST_CASE("Winograd's convolution is off by a few times what direct sums in float are") {
+  if (!winograd_backend()) {
+    WARN("no row winograd: nothing tested");
+    return;
+  }
+  for (const int channels : {16, 32, 64}) {
+    const Conv2dDims d{.n = 2,
+                       .h = 16,
+                       .w = 16,
+                       .in = channels,
+                       .kh = 3,
+                       .kw = 3,
+                       .oh = 16,
+                       .ow = 16,
+                       .out = channels,
+                       .top = 1,
+                       .left = 1};
+    auto x = normal(d.x_size(), 1);
+    for (float& v : x) v = std::max(v, 0.0f);
+    const auto w = normal(d.w_size(), 2, 1 / std::sqrt(4.5 * channels)), dy = normal(d.y_size(), 3);
+    const std::vector<double> xd(x.begin(), x.end()), wd(w.begin(), w.end()), dyd(dy.begin(), dy.end());
+    std::vector<float> scratch(winograd_backend()->conv2d.scratch_bytes(d) / sizeof(float));
+    // The greatest error over the greatest element.
+    const auto error = [](const std::vector<float>& got, const std::vector<double>& want) {
+      double off = 0, top = 0;
+      for (std::size_t i = 0; i < got.size(); ++i) {
+        off = std::max(off, std::abs(static_cast<double>(got[i]) - want[i]));
+        top = std::max(top, std::abs(want[i]));
+      }
+      return off / top;
+    };
+    std::vector<double> y_want(d.y_size()), dw_want(d.w_size());
+    std::vector<float> y(d.y_size()), y_direct(d.y_size()), dw(d.w_size()), dw_direct(d.w_size());
+    conv2d_reference(d, xd.data(), wd.data(), y_want.data());
+    conv2d_reference(d, x.data(), w.data(), y_direct.data());
+    conv2d_filter_grad_reference(d, xd.data(), dyd.data(), dw_want.data());
+    conv2d_filter_grad_reference(d, x.data(), dy.data(), dw_direct.data());
+    winograd_backend()->conv2d.run(d, x.data(), w.data(), {scratch.data()}, y.data());
+    winograd_backend()->conv2d_filter_grad.run(d, x.data(), dy.data(), {scratch.data()}, dw.data());
+    INFO(channels << " channels: " << error(y, y_want) << ", direct " << error(y_direct, y_want)
+                  << "; filters " << error(dw, dw_want) << ", direct " << error(dw_direct, dw_want));
+    CHECK(error(y, y_want) < 2e-6);
+    CHECK(error(y, y_want) < 6 * error(y_direct, y_want));
+    CHECK(error(dw, dw_want) < 2e-6);
+    CHECK(error(dw, dw_want) < 6 * error(dw_direct, dw_want));
+  }
+}
+
 TEST_CASE("a check notices wrong values and writes outside the output") {
   Backend wrong{.name = "wrong"};
   wrong.unary = {[](const UnaryDims& d, const float* x, float* y) {

@@ -159,10 +159,14 @@ TEST_CASE("kernels write all of their output, and nothing else") {
         CHECK(!launch.backend.empty());
         const auto before = elements;
         Guarded ones(node.shape.size() * 4, 0xFF), zeros(node.shape.size() * 4, 0x00);
+        Guarded scratch(launch.scratch_bytes, 0xFF);
+        inputs.resize(shapes.size());
+        inputs.push_back(scratch.data());
         launch.run(inputs.data(), ones.data());
         launch.run(inputs.data(), zeros.data());
         CHECK(ones.intact());
         CHECK(zeros.intact());
+        CHECK(scratch.intact());
         CHECK(ones.content() == zeros.content());  // nothing of what was there before is left
         CHECK(before == elements);
       }

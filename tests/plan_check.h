@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "autodiff/program/program.h"
@@ -65,16 +66,32 @@ class PlanWalk {
       const bool cut = stage.chunked && v.batched() && stage.samples > 0;
       return cut ? all / static_cast<std::size_t>(stage.samples) * samples : all;
     };
+    std::size_t left_in_group = 0;
+    std::vector<autodiff::Operand> read_by_group;
+    std::vector<std::pair<int, std::size_t>> values_read;  // nodes, and how many elements
     for (const autodiff::Step& step : stage.steps) {
       const bool copy = step.row.op == "copy";
+      if (step.group.run) left_in_group = step.group.steps;
       const autodiff::Value self{const_cast<autodiff::Graph*>(&graph_), step.node};
       const std::vector<autodiff::Value> inputs = copy ? std::vector{self} : graph_.node(step.node).inputs;
       for (std::size_t i = 0; i < step.inputs.size(); ++i) {
         read(root(inputs[i].id), step.inputs[i], {slot, first, elements(inputs[i])});
+        if (left_in_group > 0) {
+          read_by_group.push_back(step.inputs[i]);
+          values_read.emplace_back(root(inputs[i].id), elements(inputs[i]));
+        }
       }
       if (copy) copied_.push_back(step.output.base);
       write(copy ? -step.output.base : step.node, step.output,
             {slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first, elements(self)});
+      // The steps of a group take turns: what it reads must be there until its end.
+      if (left_in_group > 0 && --left_in_group == 0) {
+        for (std::size_t i = 0; i < read_by_group.size(); ++i) {
+          read(values_read[i].first, read_by_group[i], {slot, first, values_read[i].second});
+        }
+        read_by_group.clear();
+        values_read.clear();
+      }
     }
   }
 
@@ -95,7 +112,7 @@ class PlanWalk {
 
   void write(int node, const autodiff::Operand& o, const Part& part) {
     std::size_t begin = 0;
-    if (!problem_.empty() || part.elements == 0) return;
+    if (!problem_.empty() || part.elements == 0 || o.base == autodiff::Operand::nowhere) return;
     if (!find(o, part, begin)) {
       problem_ = autodiff::text("node ", node, " writes to memory of the caller");
     } else if (begin + part.elements > paint_.size()) {

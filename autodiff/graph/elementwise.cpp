@@ -33,6 +33,11 @@ class UnaryOp final : public OpBase<UnaryOp> {
   Launch launch(const LaunchArgs& a) const override {
     return choose_launch(a.backends, &kernels::Backend::unary, {kind_, a.output.size(), constant_});
   }
+  bool pointwise(kernels::PointwiseStep& step) const override {
+    step.unary = kind_;
+    step.constant = constant_;
+    return true;
+  }
   bool cheap() const override {
     return kind_ == Unary::relu || kind_ == Unary::square || kind_ == Unary::scale || kind_ == Unary::shift;
   }
@@ -107,6 +112,11 @@ class BinaryOp final : public OpBase<BinaryOp> {
   Launch launch(const LaunchArgs& r) const override {
     return choose_launch(r.backends, &kernels::Backend::binary,
                          binary_dims(kind_, r.inputs[0], r.inputs[1], r.output));
+  }
+  bool pointwise(kernels::PointwiseStep& step) const override {
+    step.is_binary = true;
+    step.binary = kind_;
+    return true;
   }
   bool cheap() const override { return kind_ != Binary::div; }
   std::vector<Value> derivative(const DerivativeArgs& args) const override {

@@ -38,10 +38,12 @@ struct LaunchArgs {
   const kernels::Backends& backends;
 };
 
-/// A kernel chosen, its sizes fixed: run(inputs, output) on raw memory.
+/// A kernel chosen, its sizes fixed: run(inputs, output) on raw memory. Where scratch_bytes is not 0, the
+/// address of so much scratch memory follows those of the inputs.
 struct Launch {
   std::string_view backend;
   std::function<void(const void* const* inputs, void* output)> run;
+  std::size_t scratch_bytes = 0;
 };
 
 /// Memory for the definition of an op over scalars T (labels are int32 always).
@@ -90,6 +92,12 @@ class Op {
   /// True for a map that costs little more than reading its inputs: programs compute its result again rather
   /// than keep it in memory.
   virtual bool cheap() const { return false; }
+  /// Fills in what is computed of each element, and returns true, where the op is one element-wise function
+  /// of its inputs (which may be repeated): programs run such ops together.
+  virtual bool pointwise(kernels::PointwiseStep& step) const {
+    (void)step;
+    return false;
+  }
   /// True where the output has the elements of input 0, in the same order: nothing is computed, memory is
   /// shared.
   virtual bool alias() const { return false; }
@@ -109,18 +117,22 @@ class OpBase : public Op {
 namespace detail {
 
 template <class Dims, class... Args, std::size_t... I>
-Launch bind(std::string_view backend, void (*kernel)(const Dims&, Args...), const Dims& dims,
+Launch bind(std::string_view backend, const kernels::Entry<Dims, Args...>& entry, const Dims& dims,
             std::index_sequence<I...>) {
-  return {backend, [kernel, dims](const void* const* inputs, void* output) {
-            const auto argument = [&]<class T, std::size_t i>() -> T {
-              if constexpr (i + 1 == sizeof...(Args)) {
-                return static_cast<T>(output);
-              } else {
-                return static_cast<T>(inputs[i]);
-              }
-            };
-            kernel(dims, argument.template operator()<Args, I>()...);
-          }};
+  const std::size_t scratch_bytes = entry.scratch_bytes ? entry.scratch_bytes(dims) : 0;
+  const auto run = [kernel = entry.run, dims, scratch_bytes](const void* const* inputs, void* output) {
+    const auto argument = [&]<class T, std::size_t i>() -> T {
+      if constexpr (i + 1 == sizeof...(Args)) {
+        return static_cast<T>(output);
+      } else if constexpr (std::is_same_v<T, kernels::Scratch>) {
+        return {scratch_bytes ? static_cast<float*>(const_cast<void*>(inputs[i])) : nullptr};
+      } else {
+        return static_cast<T>(inputs[i]);
+      }
+    };
+    kernel(dims, argument.template operator()<Args, I>()...);
+  };
+  return {backend, run, scratch_bytes};
 }
 
 }  // namespace detail
@@ -130,7 +142,7 @@ template <class Dims, class... Args>
 Launch choose_launch(const kernels::Backends& order, kernels::Entry<Dims, Args...> kernels::Backend::*entry,
                      const Dims& dims) {
   const kernels::Backend& backend = kernels::choose(order, entry, dims);
-  return detail::bind(backend.name, (backend.*entry).run, dims, std::index_sequence_for<Args...>{});
+  return detail::bind(backend.name, backend.*entry, dims, std::index_sequence_for<Args...>{});
 }
 
 /// The role of ops in which all inputs meet sample by sample: map when every batched input lines up with the

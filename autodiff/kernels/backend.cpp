@@ -1,5 +1,6 @@
 #include "autodiff/kernels/backend.h"
 
+#include "autodiff/kernels/cpu.h"
 #include "autodiff/tensor/error.h"
 
 namespace autodiff::kernels {
@@ -13,6 +14,8 @@ Backends& current() {
 }  // namespace
 
 #if !EV3_HAVE_HIGHWAY
+const Backend* winograd_backend() { return nullptr; }
+double measure_flops() { return 0; }
 const Backend* simd_backend() { return nullptr; }
 #endif
 #if !EV3_HAVE_BLAS
@@ -33,8 +36,8 @@ const Backend* reference_backend() {
                            .gather = {gather_reference<float>},
                            .scatter = {scatter_reference<float>},
                            .copy = {copy_reference<float>},
-                           .conv2d = {conv2d_reference<float>},
-                           .conv2d_filter_grad = {conv2d_filter_grad_reference<float>},
+                           .conv2d = {without_scratch<conv2d_reference<float>>},
+                           .conv2d_filter_grad = {without_scratch<conv2d_filter_grad_reference<float>>},
                            .max_pool = {max_pool_reference<float>},
                            .max_pool_grad = {max_pool_grad_reference<float>},
                            .avg_pool = {avg_pool_reference<float>},
@@ -47,8 +50,8 @@ const Backend* reference_backend() {
 const Backends& enabled_backends() {
   static const Backends all = [] {
     Backends out;
-    for (const Backend* row :
-         {cuda_backend(), simd_backend(), blas_backend(), portable_backend(), reference_backend()}) {
+    for (const Backend* row : {cuda_backend(), winograd_backend(), simd_backend(), blas_backend(),
+                               portable_backend(), reference_backend()}) {
       if (row) out.push_back(row);
     }
     return out;

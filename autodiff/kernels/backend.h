@@ -14,20 +14,34 @@
 #include "autodiff/kernels/index.h"
 #include "autodiff/kernels/matmul.h"
 #include "autodiff/kernels/moments.h"
+#include "autodiff/kernels/pointwise.h"
 #include "autodiff/kernels/pool.h"
 #include "autodiff/kernels/reduce.h"
 #include "autodiff/kernels/softmax.h"
 
 namespace autodiff::kernels {
 
+/// Memory that a kernel may use while it runs, aligned; nothing is kept in it.
+struct Scratch {
+  float* data;
+};
+
 /// One kernel of a backend: null where the backend has none; `supports` says no where it would be slow or
-/// wrong (null: every size). Arguments are the inputs in the order of the op, then the output.
+/// wrong (null: every size). Arguments are the inputs in the order of the op, then for some ops the scratch
+/// memory, of which a kernel needs `scratch_bytes` (null: none), then the output.
 template <class Dims, class... Args>
 struct Entry {
   void (*run)(const Dims&, Args...) = nullptr;
   bool (*supports)(const Dims&) = nullptr;
+  std::size_t (*scratch_bytes)(const Dims&) = nullptr;
   using dims_type = Dims;
 };
+
+/// A kernel that needs none, where the op would give it scratch memory.
+template <auto kernel, class Dims>
+void without_scratch(const Dims& dims, const float* a, const float* b, Scratch, float* y) {
+  kernel(dims, a, b, y);
+}
 
 /// A row of the table. `reference` and `portable` are complete, all others fill in what they have won.
 struct Backend {
@@ -44,20 +58,22 @@ struct Backend {
   Entry<IndexDims, const float*, const Label*, float*> gather{};
   Entry<IndexDims, const float*, const Label*, float*> scatter{};
   Entry<CopyDims, const float*, float*> copy{};
-  Entry<Conv2dDims, const float*, const float*, float*> conv2d{};
-  Entry<Conv2dDims, const float*, const float*, float*> conv2d_filter_grad{};
+  Entry<Conv2dDims, const float*, const float*, Scratch, float*> conv2d{};
+  Entry<Conv2dDims, const float*, const float*, Scratch, float*> conv2d_filter_grad{};
   Entry<PoolDims, const float*, const float*, float*> max_pool{};
   Entry<PoolDims, const float*, const float*, float*> max_pool_grad{};
   Entry<PoolDims, const float*, float*> avg_pool{};
   Entry<PoolDims, const float*, float*> avg_pool_grad{};
   Entry<MomentsDims, const float*, float*> moments{};
   Entry<DropoutDims, const float*, const Label*, float*> dropout{};
+  /// Runs a chain of element-wise functions; gives the bits that `unary` and `binary` of the row give.
+  void (*pointwise)(const PointwiseDims& dims, std::size_t rows, float* const* operands) = nullptr;
 };
 
 /// Backends in the order in which they are asked.
 using Backends = std::vector<const Backend*>;
 
-/// All that were built in and run on this CPU, best first: simd, blas, portable, reference.
+/// All that were built in and run on this CPU, best first: winograd, simd, blas, portable, reference.
 const Backends& enabled_backends();
 
 /// What programs use unless told otherwise: enabled_backends() until changed.
@@ -86,6 +102,7 @@ const Backend& choose(const Backends& order, E Backend::*entry, const typename E
 /// The rows; null where the backend was not built in or this CPU cannot run it.
 const Backend* reference_backend();
 const Backend* portable_backend();
+const Backend* winograd_backend();
 const Backend* simd_backend();
 const Backend* blas_backend();
 const Backend* cuda_backend();

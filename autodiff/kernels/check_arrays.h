@@ -70,6 +70,11 @@ inline Input<float> normal(std::size_t n, std::uint64_t stream, double scale = 1
   return out;
 }
 
+template <class Entry>
+Output<float> scratch_for(const Entry& entry, const Conv2dDims& d) {
+  return Output<float>(entry.scratch_bytes ? entry.scratch_bytes(d) / sizeof(float) : 0);
+}
+
 /// What the checks of one backend find.
 class Checks {
  public:
@@ -81,7 +86,7 @@ class Checks {
   static double gamma(int n) { return (n + 1) * unit / (1 - (n + 1) * unit); }
   template <class T>
   void add(std::string kernel, std::string dims, Output<T>& got, const std::vector<double>& want,
-           const std::vector<double>& bound) {
+           const std::vector<double>& bound, bool scratch_intact = true) {
     KernelCheck check{std::move(kernel), std::string(row_.name), std::move(dims)};
     double worst = -1;
     for (std::size_t i = 0; i < want.size(); ++i) {
@@ -94,7 +99,7 @@ class Checks {
       check.bound = bound[i];
       check.ok = worst <= 1;
     }
-    if (!got.intact()) {
+    if (!got.intact() || !scratch_intact) {
       check.error = check.bound = std::numeric_limits<double>::infinity();
       check.ok = false;
     }
@@ -103,6 +108,13 @@ class Checks {
 
   const Backend& row_;
 };
+
+/// What bounds the error of Winograd's convolution, times a few units: the sums that it forms, over
+/// magnitudes. x, w and dy are magnitudes already.
+std::vector<double> winograd_magnitudes(const Conv2dDims& d, const std::vector<double>& x,
+                                        const std::vector<double>& w);
+std::vector<double> winograd_filter_grad_magnitudes(const Conv2dDims& d, const std::vector<double>& x,
+                                                    const std::vector<double>& dy);
 
 /// The kernels for images: convolution, pooling, moments.
 std::vector<KernelCheck> check_images(const Backend& backend);

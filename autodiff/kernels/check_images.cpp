@@ -84,8 +84,22 @@ class ImageChecker : public Checks {
          .stride = 2,
          .top = 3,
          .left = 3},
+        {.n = 9,
+         .h = 8,
+         .w = 8,
+         .in = 24,
+         .kh = 3,
+         .kw = 3,
+         .oh = 8,
+         .ow = 8,
+         .out = 40,
+         .top = 1,
+         .left = 1},
+        {.n = 2, .h = 9, .w = 12, .in = 19, .kh = 3, .kw = 3, .oh = 7, .ow = 10, .out = 13},
         {.n = 1, .h = 1, .w = 1, .in = 1, .oh = 1, .ow = 1, .out = 1},
         {.n = 0, .h = 3, .w = 3, .in = 2, .oh = 3, .ow = 3, .out = 2}};
+    const bool is_winograd = &row_ == winograd_backend();
+    constexpr int transforms = 24;  // roundings on the way to a product and back
     for (const Conv2dDims& d : cases) {
       const std::string dims =
           text("[", d.n, ", ", d.h, ", ", d.w, ", ", d.in, "] ", d.kh, " x ", d.kw, " to ", d.out,
@@ -98,21 +112,33 @@ class ImageChecker : public Checks {
       };
       if (able(row_.conv2d)) {
         Output<float> y(d.y_size());
-        row_.conv2d.run(d, x.data(), w.data(), y.data());
+        auto scratch = scratch_for(row_.conv2d, d);
+        row_.conv2d.run(d, x.data(), w.data(), {scratch.data()}, y.data());
         std::vector<double> want(y.size()), bound(y.size());
         conv2d_reference(d, x.doubles().data(), w.doubles().data(), want.data());
-        conv2d_reference(d, x.doubles(true).data(), w.doubles(true).data(), bound.data());
-        for (double& b : bound) b *= gamma(d.kh * d.kw * d.in / d.groups);
-        add("conv2d", dims, y, want, bound);
+        if (is_winograd) {
+          bound = winograd_magnitudes(d, x.doubles(true), w.doubles(true));
+          for (double& b : bound) b *= gamma(d.in + transforms);
+        } else {
+          conv2d_reference(d, x.doubles(true).data(), w.doubles(true).data(), bound.data());
+          for (double& b : bound) b *= gamma(d.kh * d.kw * d.in / d.groups);
+        }
+        add("conv2d", dims, y, want, bound, scratch.intact());
       }
       if (able(row_.conv2d_filter_grad)) {
         Output<float> dw(d.w_size());
-        row_.conv2d_filter_grad.run(d, x.data(), dy.data(), dw.data());
+        auto scratch = scratch_for(row_.conv2d_filter_grad, d);
+        row_.conv2d_filter_grad.run(d, x.data(), dy.data(), {scratch.data()}, dw.data());
         std::vector<double> want(dw.size()), bound(dw.size());
         conv2d_filter_grad_reference(d, x.doubles().data(), dy.doubles().data(), want.data());
-        conv2d_filter_grad_reference(d, x.doubles(true).data(), dy.doubles(true).data(), bound.data());
-        for (double& b : bound) b *= gamma(d.n * d.oh * d.ow);
-        add("conv2d_filter_grad", dims, dw, want, bound);
+        if (is_winograd) {
+          bound = winograd_filter_grad_magnitudes(d, x.doubles(true), dy.doubles(true));
+          for (double& b : bound) b *= gamma(d.n * ((d.oh + 3) / 4) * ((d.ow + 3) / 4) + transforms);
+        } else {
+          conv2d_filter_grad_reference(d, x.doubles(true).data(), dy.doubles(true).data(), bound.data());
+          for (double& b : bound) b *= gamma(d.n * d.oh * d.ow);
+        }
+        add("conv2d_filter_grad", dims, dw, want, bound, scratch.intact());
       }
     }
   }

@@ -18,6 +18,9 @@ std::string simd_target();
 std::vector<std::string> simd_targets();
 /// All that were compiled, also those which this CPU lacks.
 std::vector<std::string> compiled_simd_targets();
+/// The most FLOP/s of one core by multiply-adds of the simd row's instruction set, measured in some 50 ms; 0
+/// where there is no such row.
+double measure_flops();
 /// Rewrites the simd row for one of simd_targets(), or for the best one ("best"). For tests, with no program
 /// running; programs that are compiled already keep their kernels. Throws Error for any other name.
 void force_simd_target(const std::string& name);

@@ -55,7 +55,10 @@ void Compiler::fold_constants() {
       Tensor result(n.shape);
       std::vector<const void*> inputs;
       for (const Value& in : n.inputs) inputs.push_back(constants_.at(info(in.id).root)->data());
-      launch(id, input_shapes(id), n.shape).run(inputs.data(), result.data());
+      const Launch once = launch(id, input_shapes(id), n.shape);
+      const AlignedBuffer<std::byte> scratch(once.scratch_bytes);
+      inputs.push_back(scratch.data());
+      once.run(inputs.data(), result.data());
       add_constant(id, std::make_shared<Tensor>(std::move(result)));
     } else if (n.source == Source::constant) {
       add_constant(id, n.constant);

@@ -15,25 +15,29 @@ std::vector<Shape> Compiler::input_shapes(int id) const {
   return shapes;
 }
 
+// The kernel for so many samples of a chunked stage, else for everything.
+Launch Compiler::chunk_launch(const Stage& stage, int id, int samples) {
+  const Node& n = node(id);
+  std::vector<Shape> inputs = input_shapes(id);
+  Shape output = n.shape;
+  if (stage.chunked) {
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (n.inputs[i].batched()) inputs[i] = inputs[i].with(0, samples);
+    }
+    if (info(id).role == BatchRole::map) output = output.with(0, samples);
+  }
+  return launch(id, inputs, output);
+}
+
 void Compiler::make_steps(Stage& stage, const std::vector<int>& nodes) {
   for (const int id : nodes) {
     const Node& n = node(id);
-    const auto chunk_launch = [&](int samples) {
-      std::vector<Shape> inputs = input_shapes(id);
-      Shape output = n.shape;
-      if (stage.chunked) {
-        for (std::size_t i = 0; i < inputs.size(); ++i) {
-          if (n.inputs[i].batched()) inputs[i] = inputs[i].with(0, samples);
-        }
-        if (info(id).role == BatchRole::map) output = output.with(0, samples);
-      }
-      return launch(id, inputs, output);
-    };
     Step step{.node = origin(id)};
     for (const Value& in : n.inputs) step.inputs.push_back(operand(in.id, stage.chunked));
     step.output = operand(id, stage.chunked);
-    step.launch = chunk_launch(stage.chunk);
-    if (stage.chunks > 1) step.tail_launch = chunk_launch(stage.samples - (stage.chunks - 1) * stage.chunk);
+    step.scratch = {.base = Operand::scratch, .offset = work_offset_[static_cast<std::size_t>(id)]};
+    step.launch = chunk_launch(stage, id, stage.chunk);
+    if (stage.chunks > 1) step.tail_launch = chunk_launch(stage, id, stage.tail());
     if (info(id).role == BatchRole::reduce && stage.chunks > 1) {
       const std::size_t bytes = aligned(n.shape.size() * dtype_size(n.dtype));
       const Operand partials{.base = Operand::arena,

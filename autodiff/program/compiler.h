@@ -25,6 +25,7 @@ struct NodeInfo {
   int external = never;
   bool outlives = false;  // read outside its stage, or as a whole
   bool again = false;     // a copy: the value is computed in an earlier stage as well
+  bool chained = false;   // read inside its group only
 };
 
 class Compiler {
@@ -44,10 +45,13 @@ class Compiler {
     recompute();
     find_readers();
     make_stages();
+    for (std::size_t s = 0; s < by_stage_.size(); ++s) group_nodes(s);
+    find_chained();
     place_arena();
     for (std::size_t s = 0; s < by_stage_.size(); ++s) {
-      place_scratch(plan_->stages[s], by_stage_[s]);
+      place_scratch(s);
       make_steps(plan_->stages[s], by_stage_[s]);
+      for (const Together& group : groups_[s]) make_group(plan_->stages[s], group, by_stage_[s]);
     }
     copy_outputs();
     return plan_;
@@ -72,15 +76,28 @@ class Compiler {
   void make_stages();
   int chunks_for(const std::vector<int>& nodes);
 
+  // fuse.cpp: which nodes run together; their places among the nodes of a stage
+  struct Together {
+    std::size_t first, count;
+    const kernels::Backend* backend;
+  };
+  static constexpr std::size_t longest_group = 20;  // whose operands fit in every kernel
+  const kernels::Backend* chain_backend(int id);
+  void group_nodes(std::size_t stage);
+  void find_chained();
+  const Together* group_of(std::size_t stage, std::size_t position) const;
+  void make_group(Stage& stage, const Together& together, const std::vector<int>& nodes);
+
   // memory.cpp: where every value is
   void place_arena();
-  void place_scratch(const Stage& stage, const std::vector<int>& nodes);
+  void place_scratch(std::size_t stage);
   Operand operand(int id, bool as_samples);
 
   // compile.cpp: the kernel calls
   void make_steps(Stage& stage, const std::vector<int>& nodes);
   void copy_outputs();
   Launch launch(int id, const std::vector<Shape>& inputs, const Shape& output) const;
+  Launch chunk_launch(const Stage& stage, int id, int samples);
   std::vector<Shape> input_shapes(int id) const;
 
   NodeInfo& info(int id) { return infos_[static_cast<std::size_t>(id)]; }
@@ -89,6 +106,7 @@ class Compiler {
   int origin(int id) const { return origin_.empty() ? id : origin_[static_cast<std::size_t>(id)]; }
   // The node that output k is.
   int output_id(int k) const { return output_ids_[static_cast<std::size_t>(k)]; }
+  Graph* graph() const { return const_cast<Graph*>(graph_); }  // for values, which only read it
   static bool is_whole(int level) { return level % 2 != 0; }
   // True for nodes that become a step: live ops that are neither folded nor aliases.
   bool runs(int id) {
@@ -105,10 +123,11 @@ class Compiler {
   std::vector<NodeInfo> infos_;
   std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
   std::map<int, std::shared_ptr<const Tensor>> constants_;
-  std::vector<int> copies_;                 // indices of outputs that are copied at the end
-  std::vector<std::vector<int>> by_stage_;  // the nodes of each stage
+  std::vector<int> copies_;                    // indices of outputs that are copied at the end
+  std::vector<std::vector<int>> by_stage_;     // the nodes of each stage
+  std::vector<std::vector<Together>> groups_;  // of each stage
   int samples_ = never, levels_ = -1;
-  std::vector<std::size_t> arena_offset_, partial_offset_, scratch_offset_;  // by node
+  std::vector<std::size_t> arena_offset_, partial_offset_, scratch_offset_, work_offset_;  // by node
 };
 
 }  // namespace autodiff::detail

@@ -59,31 +59,42 @@ void Compiler::place_arena() {
   plan_->arena_bytes = placement.bytes;
 }
 
-// Values that stay inside a stage: room for one chunk of samples.
-void Compiler::place_scratch(const Stage& stage, const std::vector<int>& nodes) {
+// Values that stay inside a stage: room for one chunk of samples. And what kernels want while they run.
+void Compiler::place_scratch(std::size_t s) {
+  const Stage& stage = plan_->stages[s];
+  const std::vector<int>& nodes = by_stage_[s];
   scratch_offset_.resize(infos_.size());
+  work_offset_.resize(infos_.size());
   std::vector<Lifetime> lives;
-  std::vector<int> owners;
+  std::vector<std::size_t*> places;
   std::map<int, std::size_t> index;
   for (std::size_t t = 0; t < nodes.size(); ++t) {
     const int id = nodes[t];
+    // The steps of a group run at the same time.
+    const Together* group = group_of(s, t);
+    const auto first = static_cast<int>(group ? group->first : t);
+    const auto last = static_cast<int>(group ? group->first + group->count - 1 : t);
     for (const Value& in : node(id).inputs) {
       const auto at = index.find(info(in.id).root);
-      if (at != index.end()) lives[at->second].last = static_cast<int>(t);
+      if (at != index.end()) lives[at->second].last = last;
     }
-    if (info(id).outlives) continue;
+    std::size_t work = chunk_launch(stage, id, stage.chunk).scratch_bytes;
+    if (stage.chunks > 1) work = std::max(work, chunk_launch(stage, id, stage.tail()).scratch_bytes);
+    if (work > 0) {
+      lives.push_back({work, first, last});
+      places.push_back(&work_offset_[static_cast<std::size_t>(id)]);
+    }
+    if (info(id).outlives || info(id).chained) continue;
     std::size_t elements = node(id).shape.size();
     if (stage.chunked && stage.samples > 0) {
       elements = elements / static_cast<std::size_t>(stage.samples) * static_cast<std::size_t>(stage.chunk);
     }
     index[id] = lives.size();
-    lives.push_back({elements * dtype_size(node(id).dtype), static_cast<int>(t), static_cast<int>(t)});
-    owners.push_back(id);
+    lives.push_back({elements * dtype_size(node(id).dtype), first, last});
+    places.push_back(&scratch_offset_[static_cast<std::size_t>(id)]);
   }
   const Placement placement = place(lives);
-  for (std::size_t i = 0; i < owners.size(); ++i) {
-    scratch_offset_[static_cast<std::size_t>(owners[i])] = placement.offsets[i];
-  }
+  for (std::size_t i = 0; i < places.size(); ++i) *places[i] = placement.offsets[i];
   plan_->scratch_bytes = std::max(plan_->scratch_bytes, placement.bytes);
 }
 
@@ -91,6 +102,7 @@ Operand Compiler::operand(int id, bool as_samples) {
   const NodeInfo& root = info(info(id).root);
   const int root_id = info(id).root;
   Operand o;
+  if (root.chained) return {.base = Operand::nowhere};
   if (root.external != never) {
     o.base = Operand::external + root.external;
   } else if (root.output != never) {

@@ -13,7 +13,8 @@ namespace autodiff {
 /// Where a value is: an address in one of several memories. For a value with samples, sample n is `stride`
 /// bytes times n further on; the partial results of a reduction are `stride` bytes apart from chunk to chunk.
 struct Operand {
-  static constexpr int arena = 0;    ///< values that outlive their stage
+  static constexpr int nowhere = -1;  ///< values inside a group of steps: only its kernel has them
+  static constexpr int arena = 0;     ///< values that outlive their stage
   static constexpr int scratch = 1;  ///< values inside a stage: one copy per thread, for one chunk of samples
   static constexpr int external = 2;  ///< from here on: the sources, then the outputs
   int base = arena;
@@ -22,12 +23,23 @@ struct Operand {
   bool per_chunk = false;
 };
 
+/// Steps that run together, a few rows at a time: element-wise functions of arrays of the same shape.
+struct Group {
+  std::size_t steps = 0;  ///< so many, from the one that has the group on
+  void (*run)(const kernels::PointwiseDims& dims, std::size_t rows, float* const* operands) = nullptr;
+  kernels::PointwiseDims dims = {};
+  std::size_t rows = 0, tail_rows = 0;  ///< of a chunk, and of the last one
+  std::vector<Operand> operands = {};
+};
+
 /// One kernel call. The second launch is for a last chunk that is shorter than the others.
 struct Step {
   int node = 0;
   std::vector<Operand> inputs = {};
   Operand output = {};
+  Operand scratch = {};  ///< where the launches want scratch memory
   Launch launch = {}, tail_launch = {};
+  Group group = {};  ///< of the first step of a group
   /// For printing. An output that is copied to its place is a step of its own, "copy".
   struct Row {
     std::string op = {}, inputs = {};
@@ -57,6 +69,7 @@ struct Combination {
 struct Stage {
   bool chunked = false;
   int samples = 0, chunk = 0, chunks = 1;
+  int tail() const { return samples - (chunks - 1) * chunk; }  ///< samples of the last chunk
   std::vector<Step> steps = {};
   std::vector<Combination> combinations = {};
 };

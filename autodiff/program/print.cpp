@@ -18,6 +18,7 @@ std::string format(const char* pattern, Args... args) {
 
 std::string place_of(const Plan& plan, const Operand& o, bool partial) {
   if (partial) return "partial sums";
+  if (o.base == Operand::nowhere) return "in the group";
   if (o.base == Operand::scratch) return format("scratch+%zu", o.offset);
   if (o.base == Operand::arena) return format("arena+%zu", o.offset);
   const auto output = static_cast<std::size_t>(o.base - Operand::external) - plan.externals.size();

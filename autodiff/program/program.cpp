@@ -101,9 +101,23 @@ template <class Clock>
 void Program::run_steps(const Stage& stage, int chunk, int slot, Clock clock) {
   const auto first = static_cast<std::size_t>(chunk) * static_cast<std::size_t>(stage.chunk);
   const bool tail = chunk > 0 && chunk + 1 == stage.chunks;
-  std::array<const void*, max_inputs> inputs;
-  for (const Step& step : stage.steps) {
-    for (std::size_t i = 0; i < step.inputs.size(); ++i) inputs[i] = address(step.inputs[i], slot, first);
+  std::array<const void*, max_inputs + 1> inputs;
+  std::array<float*, kernels::most_pointwise_operands> operands;
+  for (std::size_t s = 0; s < stage.steps.size(); ++s) {
+    const Step& step = stage.steps[s];
+    if (step.group.run) {
+      const Group& group = step.group;
+      for (std::size_t k = 0; k < group.operands.size(); ++k) {
+        operands[k] = reinterpret_cast<float*>(address(group.operands[k], slot, first));
+      }
+      group.run(group.dims, tail ? group.tail_rows : group.rows, operands.data());
+      for (std::size_t k = 0; k < group.steps; ++k) clock();
+      s += group.steps - 1;
+      continue;
+    }
+    std::size_t i = 0;
+    for (; i < step.inputs.size(); ++i) inputs[i] = address(step.inputs[i], slot, first);
+    inputs[i] = address(step.scratch, slot, 0);
     std::byte* out =
         address(step.output, slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first);
     (tail ? step.tail_launch : step.launch).run(inputs.data(), out);

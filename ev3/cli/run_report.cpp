@@ -32,9 +32,11 @@ std::string count(std::size_t n, const char* one, const char* more) {
   return format("{} {}", n, n == 1 ? one : more);
 }
 
-// "simd AVX-512, 2 threads": who is asked first for a kernel. AVX3 is Highway's name.
+// "simd AVX-512, 2 threads": who is asked first for most kernels. AVX3 is Highway's name.
 std::string machine() {
-  std::string first(autodiff::kernels::default_backends().front()->name);
+  const autodiff::kernels::Backends& order = autodiff::kernels::default_backends();
+  const bool special = order.front() == autodiff::kernels::winograd_backend() && order.size() > 1;
+  std::string first(order[special ? 1 : 0]->name);
   const std::string target = autodiff::kernels::simd_target();
   if (first == "simd") first += " " + (target == "AVX3" ? "AVX-512" : target);
   const int threads = autodiff::kernels::threads();

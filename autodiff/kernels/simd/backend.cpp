@@ -1,4 +1,4 @@
-// The simd row: Google Highway, with the instruction set chosen when it is first asked for.
+// The rows simd and winograd: Google Highway, with the instruction set chosen when it is first asked for.
 #include "autodiff/kernels/cpu.h"
 #include "autodiff/kernels/simd/simd.h"
 #include "autodiff/kernels/simd/targets.h"
@@ -26,7 +26,7 @@ std::vector<std::string> names(const std::vector<std::int64_t>& list) {
 }
 
 struct Row {
-  Backend backend;
+  Backend backend, winograd;
   std::int64_t target = 0;
 
   Row() { use(0); }
@@ -40,8 +40,11 @@ struct Row {
     simd::add_matmul(backend);
     simd::add_conv2d(backend);
     simd::add_elementwise(backend);
+    simd::add_pointwise(backend);
     simd::add_reduce(backend);
     simd::add_softmax(backend);
+    winograd = {.name = "winograd"};
+    simd::add_winograd(winograd);
   }
 };
 
@@ -51,6 +54,8 @@ Row& row() {
 }
 
 }  // namespace
+
+const Backend* winograd_backend() { return row().target ? &row().winograd : nullptr; }
 
 const Backend* simd_backend() { return row().target ? &row().backend : nullptr; }
 

@@ -72,9 +72,19 @@ void positions(D d, const Conv2dDims& s, const float* image, const float* w, flo
     for (int p = 0; p < P; ++p) {
       for (int v = 0; v < C; ++v) sums[p][v] = hn::Zero(d);
     }
+    // Where the whole window is inside, the inputs of its taps follow each other, as their filters do.
+    const int left = j0 * s.stride - s.left, right = left + (P - 1) * s.stride + s.kw;
+    const bool inside = s.up == 1 && s.dilation == 1 && left >= 0 && right <= s.w;
     for (int a = 0; a < s.kh; ++a) {
       const int row = s.source_row(i, a);
       if (row < 0) continue;
+      if (inside) {
+        const float* first = image + (std::ptrdiff_t{row} * s.w + left) * s.in;
+        const auto window = static_cast<std::size_t>(s.kw);
+        tap<P, C>(d, {first, step, 0, P}, window * in, w + static_cast<std::size_t>(a) * window * in * out,
+                  out, width, sums);
+        continue;
+      }
       for (int b = 0; b < s.kw; ++b) {
         const int at = j0 * s.stride + b * s.dilation - s.left;  // of the first position, spread out
         if (at % s.up != 0) continue;
@@ -133,32 +143,34 @@ void channels(D d, const Conv2dDims& s, const float* x, const float* w, float* y
   }
 }
 
-void conv2d(const Conv2dDims& s, const float* x, const float* w, float* y) {
+void conv2d(const Conv2dDims& s, const float* x, const float* w, Scratch, float* y) {
   if (s.out < 8) return channels(Quad(), s, x, w, y);
   if (s.out < static_cast<int>(lanes<Full>)) return channels(hn::CappedTag<float, 8>(), s, x, w, y);
   channels(Full(), s, x, w, y);
 }
 
-// dw [I, width] += the sum over the positions of one image that lie under tap (a, b).
+// Columns [begin, end) of dy and, for its first column, where the inputs of row 0 begin.
+struct Columns {
+  int a, begin, end;
+  const float* from;
+};
+
+// dw [I, width] += the sum over positions of one image, in these columns, of x dy.
 template <int I, int C, class D>
-void filter_tile(D d, const Conv2dDims& s, const float* image, const float* dy, int a, int b, float* dw,
+void filter_tile(D d, const Conv2dDims& s, const Columns& columns, const float* dy, float* dw,
                  std::size_t width) {
   const auto out = static_cast<std::size_t>(s.out);
+  const std::ptrdiff_t line = std::ptrdiff_t{s.w} * s.in, step = std::ptrdiff_t{s.stride} * s.in;
   hn::Vec<D> sums[I][C];
   for (std::size_t c = 0; c < I; ++c) {
     for (std::size_t v = 0; v < C; ++v) sums[c][v] = hn::LoadU(d, dw + c * out + vector_at<D>(v, C, width));
   }
-  const int shift = b * s.dilation - s.left;  // columns that are inside: 0 <= j stride + shift < w
-  const int begin = shift >= 0 ? 0 : (-shift + s.stride - 1) / s.stride;
-  const int end = std::min(s.ow, shift >= s.w ? 0 : (s.w - shift + s.stride - 1) / s.stride);
   for (int i = 0; i < s.oh; ++i) {
-    const int row = s.source_row(i, a);
-    if (row < 0 || begin >= end) continue;
-    const float* from = image + (std::ptrdiff_t{row} * s.w + begin * s.stride + shift) * s.in;
-    const float* g = dy + (static_cast<std::size_t>(i) * static_cast<std::size_t>(s.ow) +
-                           static_cast<std::size_t>(begin)) *
-                              out;
-    for (int j = begin; j < end; ++j, from += s.stride * s.in, g += out) {
+    const int row = s.source_row(i, columns.a);
+    if (row < 0) continue;
+    const float* from = columns.from + row * line;
+    const float* g = dy + static_cast<std::size_t>(i * s.ow + columns.begin) * out;
+    for (int j = columns.begin; j < columns.end; ++j, from += step, g += out) {
       hn::Vec<D> row_of_dy[C];
       for (std::size_t v = 0; v < C; ++v) row_of_dy[v] = hn::LoadU(d, g + vector_at<D>(v, C, width));
       for (int c = 0; c < I; ++c) {
@@ -173,57 +185,79 @@ void filter_tile(D d, const Conv2dDims& s, const float* image, const float* dy, 
 }
 
 template <int I, int C, class D>
-void filter_inputs(D d, const Conv2dDims& s, const float* image, const float* dy, int a, int b, float* dw,
-                   int inputs, std::size_t width) {
+void filter_inputs(D d, const Conv2dDims& s, Columns columns, const float* dy, float* dw, int inputs,
+                   std::size_t width) {
   for (; inputs >= I; inputs -= I) {
-    filter_tile<I, C>(d, s, image, dy, a, b, dw, width);
-    image += I;
+    filter_tile<I, C>(d, s, columns, dy, dw, width);
+    columns.from += I;
     dw += std::ptrdiff_t{I} * s.out;
   }
   if constexpr (I > 1) {
-    if (inputs > 0) filter_inputs<I / 2, C>(d, s, image, dy, a, b, dw, inputs, width);
+    if (inputs > 0) filter_inputs<I / 2, C>(d, s, columns, dy, dw, inputs, width);
   }
 }
 
 // Fewer channels than a vector has.
-void filter_rest(const Conv2dDims& s, const float* image, const float* dy, int a, int b, float* dw,
+void filter_rest(const Conv2dDims& s, const Columns& columns, const float* dy, float* dw, int inputs,
                  int width) {
   for (int i = 0; i < s.oh; ++i) {
-    const int row = s.source_row(i, a);
-    for (int j = 0; j < s.ow && row >= 0; ++j) {
-      const int column = s.source_column(j, b);
-      if (column < 0) continue;
-      const float* from = image + (std::ptrdiff_t{row} * s.w + column) * s.in;
+    const int row = s.source_row(i, columns.a);
+    for (int j = columns.begin; j < columns.end && row >= 0; ++j) {
+      const float* from =
+          columns.from + (std::ptrdiff_t{row} * s.w + std::ptrdiff_t{j - columns.begin} * s.stride) * s.in;
       const float* g = dy + (std::ptrdiff_t{i} * s.ow + j) * s.out;
-      for (std::ptrdiff_t c = 0; c < s.in; ++c) {
+      for (std::ptrdiff_t c = 0; c < inputs; ++c) {
         for (std::ptrdiff_t o = 0; o < width; ++o) dw[c * s.out + o] += from[c] * g[o];
       }
     }
   }
 }
 
-// All channels of one tap, in tiles that do not overlap, as each adds to what is there.
-void filter_tap(const Conv2dDims& s, const float* image, const float* dy, int a, int b, float* dw) {
+// All channels, in tiles that do not overlap, as each adds to what is there.
+void filter_columns(const Conv2dDims& s, const Columns& columns, const float* dy, float* dw, int inputs) {
+  if (columns.begin >= columns.end) return;
   std::size_t left = static_cast<std::size_t>(s.out);
   const auto tiles = [&]<int C, class D>(D d) {
     constexpr std::size_t width = C * lanes<D>;
     for (; left >= width; left -= width, dy += width, dw += width) {
-      filter_inputs<tile_inputs, C>(d, s, image, dy, a, b, dw, s.in, width);
+      filter_inputs<tile_inputs, C>(d, s, columns, dy, dw, inputs, width);
     }
   };
   tiles.template operator()<2>(Full());
   tiles.template operator()<1>(Full());
   tiles.template operator()<1>(hn::CappedTag<float, 8>());
   tiles.template operator()<1>(Quad());
-  if (left > 0) filter_rest(s, image, dy, a, b, dw, static_cast<int>(left));
+  if (left > 0) filter_rest(s, columns, dy, dw, inputs, static_cast<int>(left));
 }
 
-void conv2d_filter_grad(const Conv2dDims& s, const float* x, const float* dy, float* dw) {
+// Row a of the filters. Where the whole window is inside, its taps are like so many inputs; the columns at
+// the edges meet them one by one.
+void filter_row(const Conv2dDims& s, const float* image, const float* dy, int a, float* dw) {
+  const auto first_inside = [&](int shift) { return shift >= 0 ? 0 : (-shift + s.stride - 1) / s.stride; };
+  const auto end_inside = [&](int shift) {
+    return std::min(s.ow, shift >= s.w ? 0 : (s.w - shift + s.stride - 1) / s.stride);
+  };
+  const auto columns = [&](int shift, int begin, int end) {
+    return Columns{a, begin, end, image + (std::ptrdiff_t{begin} * s.stride + shift) * s.in};
+  };
+  int begin = 0, end = 0;  // of the columns that see all taps
+  if (s.dilation == 1) {
+    begin = std::min(s.ow, first_inside(-s.left));
+    end = std::max(begin, end_inside(s.kw - 1 - s.left));
+    filter_columns(s, columns(-s.left, begin, end), dy, dw, s.kw * s.in);
+  }
+  for (int b = 0; b < s.kw; ++b, dw += std::ptrdiff_t{s.in} * s.out) {
+    const int shift = b * s.dilation - s.left;
+    const int first = first_inside(shift), last = end_inside(shift);
+    filter_columns(s, columns(shift, first, std::min(begin, last)), dy, dw, s.in);
+    filter_columns(s, columns(shift, std::max(first, end), last), dy, dw, s.in);
+  }
+}
+
+void conv2d_filter_grad(const Conv2dDims& s, const float* x, const float* dy, Scratch, float* dw) {
   std::fill_n(dw, s.w_size(), 0.0f);
   for (int n = 0; n < s.n; ++n) {
-    for (int t = 0; t < s.kh * s.kw; ++t) {
-      filter_tap(s, x, dy, t / s.kw, t % s.kw, dw + std::ptrdiff_t{t} * s.in * s.out);
-    }
+    for (int a = 0; a < s.kh; ++a) filter_row(s, x, dy, a, dw + std::ptrdiff_t{a} * s.kw * s.in * s.out);
     x += std::ptrdiff_t{s.h} * s.w * s.in;
     dy += std::ptrdiff_t{s.oh} * s.ow * s.out;
   }

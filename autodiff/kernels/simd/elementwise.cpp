@@ -10,37 +10,12 @@
 #define HWY_TARGET_INCLUDE "autodiff/kernels/simd/elementwise.cpp"
 #include <hwy/foreach_target.h>
 
-#include "autodiff/kernels/simd/math_inl.h"
+#include "autodiff/kernels/simd/elementwise_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace autodiff::kernels::simd::HWY_NAMESPACE {
 #if EV3_HAVE_VECTORS
 namespace {
-
-template <Unary kind>
-HWY_INLINE Vector unary(Vector x, Vector constant) {
-  switch (kind) {
-    case Unary::relu:
-      return hn::IfThenElseZero(hn::Gt(x, hn::Zero(Full())), x);
-    case Unary::tanh:
-      return tanh(x);
-    case Unary::sigmoid:
-      return sigmoid(x);
-    case Unary::exp:
-      return exp(x);
-    case Unary::log:
-      return log(x);
-    case Unary::sqrt:
-      return hn::Sqrt(x);
-    case Unary::square:
-      return hn::Mul(x, x);
-    case Unary::scale:
-      return hn::Mul(constant, x);
-    case Unary::shift:
-      return hn::Add(constant, x);
-  }
-  return x;
-}
 
 template <Unary kind>
 void map(const UnaryDims& d, const float* x, float* y) {
@@ -69,31 +44,6 @@ void unary(const UnaryDims& d, const float* x, float* y) {
     case Unary::shift:
       return map<Unary::shift>(d, x, y);
   }
-}
-
-// Operation by operation what the reference does, so that both give the same bits.
-template <Binary kind>
-HWY_INLINE Vector binary(Vector a, Vector b) {
-  const Vector one = set(1.0f);
-  switch (kind) {
-    case Binary::add:
-      return hn::Add(a, b);
-    case Binary::sub:
-      return hn::Sub(a, b);
-    case Binary::mul:
-      return hn::Mul(a, b);
-    case Binary::div:
-      return hn::Div(a, b);
-    case Binary::equal:
-      return hn::IfThenElseZero(hn::Eq(a, b), one);
-    case Binary::relu_grad:
-      return hn::IfThenElseZero(hn::Gt(a, hn::Zero(Full())), b);
-    case Binary::tanh_grad:
-      return hn::Mul(b, hn::Sub(one, hn::Mul(a, a)));
-    case Binary::sigmoid_grad:
-      return hn::Mul(b, hn::Mul(a, hn::Sub(one, a)));
-  }
-  return a;
 }
 
 constexpr int most_repeated = 64;  // elements of a short row that is repeated in every row

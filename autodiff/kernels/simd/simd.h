@@ -9,7 +9,9 @@ namespace autodiff::kernels::simd {
 /// Fill in the entries of the chosen instruction set; nothing where it has no vectors.
 void add_matmul(Backend& row);
 void add_conv2d(Backend& row);
+void add_winograd(Backend& row);
 void add_elementwise(Backend& row);
+void add_pointwise(Backend& row);
 void add_reduce(Backend& row);
 void add_softmax(Backend& row);
 

@@ -56,7 +56,7 @@ HWY_INLINE void store_first(hn::Vec<D> v, D d, float* y, std::size_t count) {
   HWY_ALIGN float copy[lanes<D>];
   hn::Store(v, d, copy);
   const float* from = copy;
-  for (std::size_t part = lanes<D> / 2; part > 0; part /= 2) {
+  for (std::size_t part = lanes<D>; part > 0; part /= 2) {
     if (count & part) {
       std::memcpy(y, from, part * sizeof(float));
       y += part;

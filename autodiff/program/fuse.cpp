@@ -1,0 +1,226 @@
+// Compiling, between stages and memory: element-wise functions of one shape are brought together, so that
+// they run a few rows at a time with what is between them in the first-level cache.
+#include <algorithm>
+#include <set>
+
+#include "autodiff/program/compiler.h"
+
+namespace autodiff::detail {
+
+using kernels::Binary;
+
+namespace {
+
+// How operand `v` of a function with output `y` is read.
+enum class Reading { full, repeated, single, other };
+
+Reading reading(const Value& v, const Shape& y) {
+  const Shape& s = v.shape();
+  if (s == y) return Reading::full;
+  if (v.batched() || v.dtype() != DType::F32) return Reading::other;
+  if (s.size() == 1) return Reading::single;
+  return s.size() == static_cast<std::size_t>(y[-1]) && s[-1] == y[-1] ? Reading::repeated : Reading::other;
+}
+
+}  // namespace
+
+// The backend whose chains such a node may be part of, null where it cannot be.
+const kernels::Backend* Compiler::chain_backend(int id) {
+  const Node& n = node(id);
+  kernels::PointwiseStep step;
+  if (info(id).role != BatchRole::map || n.dtype != DType::F32 || n.shape.rank() < 2 || n.shape.size() == 0 ||
+      !n.op->pointwise(step)) {
+    return nullptr;
+  }
+  for (const Value& in : n.inputs) {
+    if (reading(in, n.shape) == Reading::other) return nullptr;
+  }
+  const std::string_view name = launch(id, input_shapes(id), n.shape).backend;
+  for (const kernels::Backend* backend : options_.backends) {
+    if (backend->name == name) return backend->pointwise ? backend : nullptr;
+  }
+  return nullptr;
+}
+
+// Puts the nodes of a chunked stage into an order in which element-wise functions of one shape follow each
+// other, and says which ones run together. Reductions come as early as they can.
+void Compiler::group_nodes(std::size_t s) {
+  std::vector<int>& nodes = by_stage_[s];
+  groups_.emplace_back();
+  if (!plan_->stages[s].chunked) return;
+  std::vector<char> waits(infos_.size(), false);
+  std::map<int, const kernels::Backend*> backends;  // that can chain the node
+  for (const int id : nodes) {
+    waits[static_cast<std::size_t>(id)] = true;
+    backends[id] = chain_backend(id);
+  }
+  const auto ready = [&](int id) {
+    return std::none_of(node(id).inputs.begin(), node(id).inputs.end(),
+                        [&](const Value& in) { return waits[static_cast<std::size_t>(info(in.id).root)]; });
+  };
+  std::vector<int> order, pending = nodes;
+  while (!pending.empty()) {
+    std::vector<int> left, group;
+    std::set<int> small;  // roots of operands that are not full
+    const auto fits = [&](int id) {
+      std::set<int> with = small;
+      for (const Value& in : node(id).inputs) {
+        if (reading(in, node(id).shape) != Reading::full) with.insert(info(in.id).root);
+      }
+      const auto columns = static_cast<std::size_t>(node(id).shape[-1]);
+      if (kernels::pointwise_floats(columns, with.size(), group.size() + 1) >
+          kernels::most_pointwise_floats) {
+        return false;
+      }
+      small = std::move(with);
+      return true;
+    };
+    const kernels::Backend* backend = nullptr;
+    const auto first = std::find_if(pending.begin(), pending.end(), ready);
+    for (auto at = pending.begin(); at != pending.end(); ++at) {
+      const bool begins = at == first;
+      const bool joins = group.empty()
+                             ? begins
+                             : backend && ready(*at) && node(*at).shape == node(group[0]).shape &&
+                                   backends[*at] == backend && group.size() < longest_group && fits(*at);
+      if (!joins) {
+        left.push_back(*at);
+        continue;
+      }
+      if (begins) {
+        backend = backends[*at];
+        if (backend && !fits(*at)) backend = nullptr;
+      }
+      group.push_back(*at);
+      waits[static_cast<std::size_t>(*at)] = false;
+    }
+    if (group.size() > 1) groups_.back().push_back({order.size(), group.size(), backend});
+    order.insert(order.end(), group.begin(), group.end());
+    pending = std::move(left);
+  }
+  nodes = std::move(order);
+}
+
+// Values of a group that nothing outside it reads.
+void Compiler::find_chained() {
+  for (std::size_t s = 0; s < by_stage_.size(); ++s) {
+    const std::vector<int>& nodes = by_stage_[s];
+    for (const Together& group : groups_[s]) {
+      for (std::size_t t = group.first; t < group.first + group.count; ++t) {
+        info(nodes[t]).chained = !info(nodes[t]).outlives;
+      }
+    }
+    for (std::size_t t = 0; t < nodes.size(); ++t) {
+      const Together* own = group_of(s, t);
+      for (const Value& in : node(nodes[t]).inputs) {
+        const int root = info(in.id).root;
+        const auto at = std::find(nodes.begin(), nodes.end(), root);
+        if (at == nodes.end()) continue;
+        // Seen as another shape it is no longer the value of the group.
+        if (root != in.id || !own || group_of(s, static_cast<std::size_t>(at - nodes.begin())) != own) {
+          info(root).chained = false;
+        }
+      }
+    }
+  }
+}
+
+const Compiler::Together* Compiler::group_of(std::size_t s, std::size_t t) const {
+  for (const Together& group : groups_[s]) {
+    if (t >= group.first && t < group.first + group.count) return &group;
+  }
+  return nullptr;
+}
+
+// The group's kernel call. Values that nobody else reads are `nowhere`; they share buffers.
+void Compiler::make_group(Stage& stage, const Together& together, const std::vector<int>& nodes) {
+  const std::size_t end = together.first + together.count;
+  const Shape& shape = node(nodes[together.first]).shape;
+  Group group{.steps = together.count, .run = together.backend->pointwise};
+  kernels::PointwiseDims& d = group.dims;
+  d.columns = static_cast<std::size_t>(shape[-1]);
+  const std::size_t sample_rows = shape.size() / static_cast<std::size_t>(shape[0]) / d.columns;
+  group.rows = sample_rows * static_cast<std::size_t>(stage.chunk);
+  group.tail_rows = sample_rows * static_cast<std::size_t>(stage.tail());
+
+  std::map<int, int> numbers;  // by root
+  const auto enter = [&](Reading wanted, int& count) {
+    const auto add = [&](const Value& v, int id) {
+      const int root = info(id).root;
+      if (numbers.contains(root) || info(root).chained || reading(v, shape) != wanted) return;
+      numbers[root] = static_cast<int>(group.operands.size());
+      group.operands.push_back(operand(id, true));
+      ++count;
+    };
+    for (std::size_t t = together.first; t < end; ++t) {
+      for (const Value& in : node(nodes[t]).inputs) add(in, in.id);
+      if (wanted == Reading::full) add({graph(), nodes[t]}, nodes[t]);
+    }
+  };
+  enter(Reading::full, d.full);
+  enter(Reading::repeated, d.repeated);
+  enter(Reading::single, d.single);
+
+  const int fixed = static_cast<int>(group.operands.size());
+  std::map<int, std::size_t> last;  // by root: the step that reads it last
+  std::map<int, int> readers;
+  for (std::size_t t = together.first; t < end; ++t) {
+    for (const Value& in : node(nodes[t]).inputs) {
+      last[info(in.id).root] = t;
+      ++readers[info(in.id).root];
+    }
+  }
+  std::vector<int> idle;  // local operands that are free
+  for (std::size_t t = together.first; t < end; ++t) {
+    const Node& n = node(nodes[t]);
+    kernels::PointwiseStep step;
+    n.op->pointwise(step);
+    step.a = numbers.at(info(n.inputs[0].id).root);
+    step.b = n.inputs.size() > 1 ? numbers.at(info(n.inputs[1].id).root) : step.a;
+    if (info(nodes[t]).chained) {
+      if (idle.empty()) idle.push_back(fixed + d.local++);
+      numbers[nodes[t]] = idle.back();
+      idle.pop_back();
+    }
+    step.y = numbers.at(nodes[t]);
+    // A difference that is only multiplied, a product that is only added to: one step.
+    const auto takes = [&](std::size_t input, Binary kind) {
+      if (d.steps.empty() || !step.is_binary || step.a == step.b) return false;
+      const kernels::PointwiseStep& before = d.steps.back();
+      const int root = info(n.inputs[input].id).root;
+      return before.is_binary && before.binary == kind && !before.adds && info(root).chained &&
+             readers.at(root) == 1 && before.y == (input == 0 ? step.a : step.b);
+    };
+    bool joined = false;
+    for (std::size_t input = 0; input < n.inputs.size() && !joined; ++input) {
+      const int other = input == 0 ? step.b : step.a;
+      if (step.binary == Binary::mul && takes(input, Binary::sub)) {
+        kernels::PointwiseStep& before = d.steps.back();
+        before.d = before.b;
+        before.b = other;
+        before.binary = Binary::mul;
+        before.subtracts = joined = true;
+      } else if (step.binary == Binary::add && takes(input, Binary::mul)) {
+        d.steps.back().c = other;
+        d.steps.back().adds = joined = true;
+      }
+    }
+    if (joined) {
+      d.steps.back().y = step.y;
+    } else {
+      d.steps.push_back(step);
+    }
+    for (const int number : {step.a, step.b}) {
+      const auto is_done = [&](const Value& in) {
+        const int root = info(in.id).root;
+        return numbers.at(root) == number && last.at(root) == t;
+      };
+      const bool done = std::any_of(n.inputs.begin(), n.inputs.end(), is_done);
+      if (number >= fixed && done && std::find(idle.begin(), idle.end(), number) == idle.end())
+        idle.push_back(number);
+    }
+  }
+  stage.steps[together.first].group = std::move(group);
+}
+
+}  // namespace autodiff::detail
