@@ -58,12 +58,13 @@ void matmul(benchmark::State& state, const Backend& row, const MatmulDims& d) {
   };
   const auto a = normal(size(d.m, d.k), 1), b = normal(size(d.k, d.n), 2);
   AlignedBuffer<float> c(size(d.m, d.n));
-  row.matmul.run(d, a.data(), b.data(), c.data());
+  ScratchFor scratch(row.matmul, d);
+  row.matmul.run(d, a.data(), b.data(), scratch, c.data());
   std::vector<double> want(c.size());
   matmul_reference(d, doubles(a).data(), doubles(b).data(), want.data());
   if (wrong(state, c, want)) return;
   for (auto _ : state) {
-    row.matmul.run(d, a.data(), b.data(), c.data());
+    row.matmul.run(d, a.data(), b.data(), scratch, c.data());
     benchmark::ClobberMemory();
   }
   flops_per_second(state, flops(d));

@@ -59,11 +59,9 @@ int main(int argc, char** argv) try {
                        flops(d), std::move(want), 1e-5);
   const auto rung = [&](const Backend* row, const char* note) {
     if (!row || !row->conv2d.run || (row->conv2d.supports && !row->conv2d.supports(d))) return;
-    const autodiff::AlignedBuffer<std::byte> scratch(row->conv2d.scratch_bytes ? row->conv2d.scratch_bytes(d)
-                                                                               : 0);
-    auto* memory = reinterpret_cast<float*>(const_cast<std::byte*>(scratch.data()));
+    ScratchFor scratch(row->conv2d, d);
     ladder.rung(
-        std::string(row->name), [&](float* y) { row->conv2d.run(d, x.data(), w.data(), {memory}, y); }, note);
+        std::string(row->name), [&](float* y) { row->conv2d.run(d, x.data(), w.data(), scratch, y); }, note);
   };
   rung(reference_backend(), "the definition");
   rung(portable_backend(), "output channels innermost");
@@ -73,7 +71,7 @@ int main(int argc, char** argv) try {
         "blas",
         [&](float* y) {
           lay_out_patches(d, x.data(), patches.data());
-          blas_backend()->matmul.run({d.n * d.oh * d.ow, d.out, 9 * d.in}, patches.data(), w.data(), y);
+          blas_backend()->matmul.run({d.n * d.oh * d.ow, d.out, 9 * d.in}, patches.data(), w.data(), {}, y);
         },
         "a matrix product of patches laid out before");
   }

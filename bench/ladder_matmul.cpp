@@ -32,8 +32,10 @@ int main(int argc, char** argv) try {
     const Backend* row = rung.row;
     if (!row || !row->matmul.run) continue;
     const std::string note = row == blas_backend() ? "core " + blas_info().core : rung.note;
+    ScratchFor scratch(row->matmul, d);
     ladder.rung(
-        std::string(row->name), [&](float* c) { row->matmul.run(d, a.data(), b.data(), c); }, note.c_str());
+        std::string(row->name), [&](float* c) { row->matmul.run(d, a.data(), b.data(), scratch, c); },
+        note.c_str());
   }
   return 0;
 } catch (const autodiff::Error& error) {

@@ -1,7 +1,10 @@
 #include "nn/optimizers.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "autodiff/kernels/backend.h"
+#include "autodiff/kernels/parallel.h"
 #include "autodiff/tensor/error.h"
 
 namespace nn {
@@ -10,11 +13,18 @@ namespace {
 using autodiff::fail;
 using autodiff::text;
 
-// The arrays of one update; i runs over all parameters.
+// The arrays of one update, or of a part of the parameters.
 struct Arrays {
   std::span<const float> g, decay_from;
-  std::span<float> p;
-  std::vector<autodiff::AlignedBuffer<float>>& moments;
+  std::span<float> p, moments[2];
+
+  Arrays part(std::size_t begin, std::size_t size) const {
+    Arrays out{g.subspan(begin, size), decay_from.subspan(begin, size), p.subspan(begin, size), {}};
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (!moments[i].empty()) out.moments[i] = moments[i].subspan(begin, size);
+    }
+    return out;
+  }
 };
 
 void step(const Sgd& o, const Arrays& a, float lr, std::int64_t) {
@@ -40,18 +50,24 @@ void step(const Sgd& o, const Arrays& a, float lr, std::int64_t) {
 }
 
 void adam(const AdamW& o, const Arrays& a, float lr, std::int64_t t) {
-  const std::size_t n = a.p.size();
-  const float *g = a.g.data(), *from = a.decay_from.data();
-  float *p = a.p.data(), *m = a.moments[0].data(), *v = a.moments[1].data();
-  const float b1 = o.b1, b2 = o.b2, epsilon = o.epsilon, decay = o.weight_decay;
-  const float c1 = 1 - b1, c2 = 1 - b2;
-  const auto to_m = static_cast<float>(1 / (1 - std::pow(static_cast<double>(b1), static_cast<double>(t))));
-  const auto to_v = static_cast<float>(1 / (1 - std::pow(static_cast<double>(b2), static_cast<double>(t))));
-  for (std::size_t i = 0; i < n; ++i) {
-    m[i] = b1 * m[i] + c1 * g[i];
-    v[i] = b2 * v[i] + c2 * (g[i] * g[i]);
-    p[i] -= lr * (m[i] * to_m / (std::sqrt(v[i] * to_v) + epsilon) + decay * from[i]);
+  const auto unbiased = [t](float b) {
+    return static_cast<float>(1 / (1 - std::pow(static_cast<double>(b), static_cast<double>(t))));
+  };
+  const autodiff::kernels::AdamwDims dims{.n = a.p.size(),
+                                          .learning_rate = lr,
+                                          .b1 = o.b1,
+                                          .b2 = o.b2,
+                                          .epsilon = o.epsilon,
+                                          .weight_decay = o.weight_decay,
+                                          .to_m = unbiased(o.b1),
+                                          .to_v = unbiased(o.b2)};
+  auto* kernel = autodiff::kernels::adamw_reference;
+  for (const autodiff::kernels::Backend* backend : autodiff::kernels::default_backends()) {
+    if (!backend->adamw) continue;
+    kernel = backend->adamw;
+    break;
   }
+  kernel(dims, a.g.data(), a.decay_from.data(), a.moments[0].data(), a.moments[1].data(), a.p.data());
 }
 
 void step(const AdamW& o, const Arrays& a, float lr, std::int64_t t) { adam(o, a, lr, t); }
@@ -139,8 +155,20 @@ void update(const Optimizer& optimizer, OptimizerState& state, std::span<const f
             std::span<const float> decay_from, std::span<float> parameters) {
   const auto lr = static_cast<float>(learning_rate(optimizer)(state.step));
   ++state.step;
-  const Arrays arrays{gradient, decay_from, parameters, state.moments};
-  std::visit([&](const auto& o) { step(o, arrays, lr, state.step); }, optimizer);
+  Arrays all{gradient, decay_from, parameters, {}};
+  for (std::size_t i = 0; i < state.moments.size(); ++i) {
+    all.moments[i] = {state.moments[i].data(), state.moments[i].size()};
+  }
+  const auto run = [&](const Arrays& arrays) {
+    std::visit([&](const auto& o) { step(o, arrays, lr, state.step); }, optimizer);
+  };
+  constexpr std::size_t block = 64 << 10;  // on several threads where it is worth it
+  const std::size_t n = parameters.size();
+  if (n < 4 * block) return run(all);
+  autodiff::kernels::parallel_for(static_cast<int>((n + block - 1) / block), [&](int b) {
+    const std::size_t begin = static_cast<std::size_t>(b) * block;
+    run(all.part(begin, std::min(block, n - begin)));
+  });
 }
 
 double norm(std::span<const float> x) {

@@ -78,6 +78,7 @@ TEST_CASE("steps that run together give the bits of steps that run alone") {
 
 TEST_CASE("every element-wise function in one chain, for every instruction set") {
   const auto& supported = kernels::simd_targets();
+  const std::string before = kernels::simd_target();
   const std::string target = supported.empty() ? "best" : GENERATE_COPY(from_range(supported));
   kernels::force_simd_target(target);
   INFO(target);
@@ -91,7 +92,7 @@ TEST_CASE("every element-wise function in one chain, for every instruction set")
   v = v * row + relu(row - v);
   check_bits(g, s, {v, gradient(sum(v), x), gradient(sum(v), row)}, 12);
   check_outputs(g, s, {v});
-  kernels::force_simd_target("best");
+  kernels::force_simd_target(before);
 }
 
 TEST_CASE("what is between the steps of a group has no memory") {

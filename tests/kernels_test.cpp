@@ -38,6 +38,7 @@ bool same(const std::vector<float>& a, const std::vector<float>& b) {
 // Runs body with the simd row made for each instruction set in turn.
 void for_each_target(const std::function<void(const Backend&, const std::string&)>& body) {
   const auto supported = simd_targets();
+  const std::string before = simd_target();
   for (const std::string& target : compiled_simd_targets()) {
     if (std::find(supported.begin(), supported.end(), target) == supported.end()) {
       WARN("this CPU lacks " << target << ": not tested");
@@ -48,7 +49,7 @@ void for_each_target(const std::function<void(const Backend&, const std::string&
     REQUIRE(simd_target() == target);
     body(*simd_backend(), target);
   }
-  force_simd_target("best");
+  force_simd_target(before);
   if (supported.empty()) WARN("no simd row: nothing tested");
 }
 
@@ -69,11 +70,13 @@ std::vector<float> unary(const Backend& row, Unary kind, const std::vector<float
 // Rows of both backends on the same arrays: matmul (all transposes), binary, reduce, copy.
 std::vector<float> everything_exact(const Backend& row) {
   std::vector<float> all;
-  for (const auto& [m, n, k] : {std::array{1, 1, 1}, {7, 5, 3}, {33, 130, 70}, {65, 2, 129}, {2, 300, 9}}) {
+  for (const auto& [m, n, k] :
+       {std::array{1, 1, 1}, {7, 5, 3}, {33, 130, 70}, {65, 2, 129}, {2, 300, 9}, {33, 145, 70}}) {
     const auto a = normal(static_cast<std::size_t>(m * k), 1), b = normal(static_cast<std::size_t>(k * n), 2);
     for (int t = 0; t < 4; ++t) {
       std::vector<float> c(static_cast<std::size_t>(m * n));
-      row.matmul.run({m, n, k, (t & 1) != 0, (t & 2) != 0}, a.data(), b.data(), c.data());
+      const MatmulDims d{m, n, k, (t & 1) != 0, (t & 2) != 0};
+      row.matmul.run(d, a.data(), b.data(), ScratchFor(row.matmul, d), c.data());
       all.insert(all.end(), c.begin(), c.end());
     }
   }
@@ -197,11 +200,12 @@ TEST_CASE("the simd kernels without rounding choices give the bits of the portab
 TEST_CASE("simd matmul adds in the order of p, fused where the CPU can") {
   for_each_target([](const Backend& row, const std::string& target) {
     if (target == "SSE4" || target == "SSE2") return;
-    for (const auto& [m, n, k] : {std::array{32, 2, 8}, {5, 61, 300}, {70, 3, 600}, {1, 100, 17}}) {
+    for (const auto& [m, n, k] :
+         {std::array{32, 2, 8}, {5, 61, 300}, {70, 3, 600}, {1, 100, 17}, {37, 150, 500}}) {
       const auto a = normal(static_cast<std::size_t>(m * k), 1),
                  b = normal(static_cast<std::size_t>(k * n), 2);
       std::vector<float> c(static_cast<std::size_t>(m * n)), want;
-      row.matmul.run({m, n, k}, a.data(), b.data(), c.data());
+      row.matmul.run({m, n, k}, a.data(), b.data(), ScratchFor(row.matmul, {m, n, k}), c.data());
       for (int i = 0; i < m; ++i) {
         for (int j = 0; j < n; ++j) {
           float sum = 0;
@@ -319,11 +323,79 @@ TEST_CASE("softmax and cross entropy of extreme logits") {
   }
 }
 
+TEST_CASE("AdamW has the bits of its definition, for every instruction set") {
+  for_each_target([](const Backend& row, const std::string&) {
+    const AdamwDims d{.n = 83,
+                      .learning_rate = 0.01f,
+                      .b1 = 0.9f,
+                      .b2 = 0.999f,
+                      .epsilon = 1e-8f,
+                      .weight_decay = 0.1f,
+                      .to_m = 3.7f,
+                      .to_v = 330};
+    const auto g = normal(d.n, 1), from = normal(d.n, 2);
+    auto m = normal(d.n, 3), v = unary(*reference_backend(), Unary::square, m), p = normal(d.n, 4);
+    auto m_want = m, v_want = v, p_want = p;
+    adamw_reference(d, g.data(), from.data(), m_want.data(), v_want.data(), p_want.data());
+    row.adamw(d, g.data(), from.data(), m.data(), v.data(), p.data());
+    CHECK((same(m, m_want) && same(v, v_want) && same(p, p_want)));
+    row.adamw(d, g.data(), p.data(), m.data(), v.data(), p.data());  // its own parameters decay
+    adamw_reference(d, g.data(), p_want.data(), m_want.data(), v_want.data(), p_want.data());
+    CHECK((same(m, m_want) && same(v, v_want) && same(p, p_want)));
+  });
+}
+
+TEST_CASE("parts of larger matrices are multiplied in their place") {
+  for (const Backend* row : enabled_backends()) {
+    if (!row->matmul.run) continue;
+    for (const auto& [m, n, k] : {std::array{37, 150, 70}, {9, 3, 5}, {130, 2, 7}, {2, 50, 0}}) {
+      for (int t = 0; t < 4; ++t) {
+        INFO(row->name << ' ' << m << ' ' << n << ' ' << k << ' ' << t);
+        const MatmulDims dense{m, n, k, (t & 1) != 0, (t & 2) != 0};
+        MatmulDims d = dense;
+        d.lda = d.row_of_a() + 3;
+        d.ldb = d.row_of_b() + 5;
+        d.ldc = d.row_of_c() + 7;
+        const auto size = [](int rows, int row_length) {
+          return static_cast<std::size_t>(rows * row_length);
+        };
+        const auto a = normal(size(d.transpose_a ? k : m, d.lda), 1),
+                   b = normal(size(d.transpose_b ? n : k, d.ldb), 2);
+        const auto cut = [&](const std::vector<float>& from, int rows, int columns, int row_length) {
+          std::vector<float> out;
+          for (int i = 0; i < rows; ++i) {
+            const auto first = from.begin() + std::ptrdiff_t{i} * row_length;
+            out.insert(out.end(), first, first + columns);
+          }
+          return out;
+        };
+        const auto a_dense = cut(a, d.transpose_a ? k : m, d.transpose_a ? m : k, d.lda);
+        const auto b_dense = cut(b, d.transpose_b ? n : k, d.transpose_b ? k : n, d.ldb);
+        std::vector<float> c(size(m, d.ldc), 7), want(size(m, n));
+        row->matmul.run(d, a.data(), b.data(), ScratchFor(row->matmul, d), c.data());
+        row->matmul.run(dense, a_dense.data(), b_dense.data(), ScratchFor(row->matmul, dense), want.data());
+        CHECK(same(cut(c, m, n, d.ldc), want));
+        bool untouched = true;
+        for (std::size_t i = 0; i < c.size(); ++i) {
+          if (i % static_cast<std::size_t>(d.ldc) >= static_cast<std::size_t>(n)) untouched &= c[i] == 7;
+        }
+        CHECK(untouched);
+      }
+    }
+  }
+}
+
 TEST_CASE("instruction sets can be chosen by name") {
   CHECK_THROWS_WITH(force_simd_target("SSE9"), ContainsSubstring("SSE9"));
+  const std::string before = simd_target();
+  force_simd_target("none");
+  CHECK(simd_target() == "none");
+  CHECK_FALSE(simd_backend());
+  CHECK_FALSE(winograd_backend());
   CHECK_NOTHROW(force_simd_target("best"));
   const auto supported = simd_targets();
   CHECK(simd_target() == (supported.empty() ? "none" : supported.front()));
+  force_simd_target(before);
   CHECK((simd_backend() != nullptr) == !supported.empty());
   CHECK(!cpu_name().empty());
   CHECK(!cpu_features().empty());

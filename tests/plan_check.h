@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,7 +52,7 @@ class PlanWalk {
   }
 
  private:
-  static constexpr int nobody = -1;
+  static constexpr int nobody = -1, working = std::numeric_limits<int>::min();
   struct Part {
     int slot;
     std::size_t index, elements;
@@ -74,6 +75,9 @@ class PlanWalk {
       if (step.group.run) left_in_group = step.group.steps;
       const autodiff::Value self{const_cast<autodiff::Graph*>(&graph_), step.node};
       const std::vector<autodiff::Value> inputs = copy ? std::vector{self} : graph_.node(step.node).inputs;
+      // What the kernel works with, apart from inputs and output: painted before they are read and written.
+      const Part work{slot, first, work_bytes(step) / 4};
+      write(working, step.scratch, work);
       for (std::size_t i = 0; i < step.inputs.size(); ++i) {
         read(root(inputs[i].id), step.inputs[i], {slot, first, elements(inputs[i])});
         if (left_in_group > 0) {
@@ -84,6 +88,7 @@ class PlanWalk {
       if (copy) copied_.push_back(step.output.base);
       write(copy ? -step.output.base : step.node, step.output,
             {slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first, elements(self)});
+      read(working, step.scratch, work);
       // The steps of a group take turns: what it reads must be there until its end.
       if (left_in_group > 0 && --left_in_group == 0) {
         for (std::size_t i = 0; i < read_by_group.size(); ++i) {
@@ -93,6 +98,14 @@ class PlanWalk {
         values_read.clear();
       }
     }
+  }
+
+  static std::size_t work_bytes(const autodiff::Step& step) {
+    const std::size_t whole = std::max(step.launch.scratch_bytes, step.tail_launch.scratch_bytes);
+    for (const autodiff::Launch& part : step.parts) {
+      if (part.scratch_bytes > step.part_scratch) throw autodiff::Error("a part ends beyond its scratch");
+    }
+    return std::max(whole, step.parts.size() * step.part_scratch);
   }
 
   // The first word of an operand's part; none for memory of the caller.

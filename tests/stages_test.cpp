@@ -84,3 +84,40 @@ TEST_CASE("values of another batch are taken as a whole") {
   check_outputs(g, s, {x * one, one + longer, broadcast_to(one, {12, 3})});
   check_outputs(g, s, {broadcast_like(one, x) * x});
 }
+
+TEST_CASE("products with large matrices meet all samples at once, on all threads, with the same bits") {
+  Graph g;
+  Sources s{g};
+  const Value x = s.batch({70, 300}), w = s.fixed({300, 500}), v = s.fixed({500, 290});
+  const Value hidden = tanh(matmul(x, w)), y = matmul(hidden, v), loss = sum(square(y));
+  std::vector<Value> outputs = gradient(loss, std::vector<Value>{w, v, x});
+  outputs.push_back(y);
+  check_outputs(g, s, outputs);
+  const Filled filled = fill(s.list, Seed{5});
+  for (const kernels::Backend* row : kernels::enabled_backends()) {
+    INFO(row->name);
+    std::vector<Floats> first;
+    for (const int threads : {1, 2, 3, 16}) {
+      Program program =
+          compile(g, outputs, {.backends = kernels::parse_backends(row->name), .threads = threads});
+      std::size_t products = 0, cut = 0;
+      for (const Stage& stage : program.plan().stages) {
+        for (const Step& step : stage.steps) {
+          if (!step.row.op.starts_with("matmul")) continue;
+          ++products;
+          CHECK_FALSE(stage.chunked);
+          cut += step.parts.size() > 1;
+          CHECK(step.parts.size() <= static_cast<std::size_t>(threads));
+        }
+      }
+      CHECK(products == 6);
+      CHECK(cut == (threads > 1 && row->name != "blas" ? products : 0));
+      filled.bind(program, g);
+      program.run();
+      std::vector<Floats> got;
+      for (const Value& out : outputs) got.push_back(output_of(program, out));
+      if (first.empty()) first = got;
+      CHECK(got == first);
+    }
+  }
+}

@@ -48,15 +48,34 @@ class MatmulOp final : public OpBase<MatmulOp> {
   }
   Launch launch(const LaunchArgs& args) const override {
     const Calls calls = calls_for(args.inputs);
+    if (args.parts > 1) return launch_part(calls.each, args);
     Launch one = choose_launch(args.backends, &kernels::Backend::matmul, calls.each);
     if (calls.count == 1) return one;
-    return {one.backend, [calls, run = std::move(one.run)](const void* const* in, void* out) {
+    return {one.backend,
+            [calls, run = std::move(one.run)](const void* const* in, void* out) {
               walk(calls, static_cast<const float*>(in[0]), static_cast<const float*>(in[1]),
                    static_cast<float*>(out), [&](const float* a, const float* b, float* c) {
-                     const std::array<const void*, 2> inputs{a, b};
+                     const std::array<const void*, 3> inputs{a, b, in[2]};
                      run(inputs.data(), c);
                    });
-            }};
+            },
+            one.scratch_bytes};
+  }
+  int parts(const LaunchArgs& args) const override {
+    const Calls calls = calls_for(args.inputs);
+    if (calls.count > 1 || !choose(args.backends, &kernels::Backend::matmul, calls.each).matmul_by_element) {
+      return 1;
+    }
+    constexpr double operations_per_part = 4e6;  // some 40 us
+    return static_cast<int>(std::min({kernels::flops(calls.each) / operations_per_part,
+                                      std::max(calls.each.m, calls.each.n) / (1.0 * grain), 4096.0}));
+  }
+  bool prefers_whole(std::span<const Value> in, const Shape& out) const override {
+    constexpr std::size_t large = 512 << 10, few = 1024;  // bytes: half of a second-level cache; samples
+    if (is_stack(in[0].shape()) || is_stack(in[1].shape())) return false;
+    const bool sums = in[0].batched() && in[1].batched();
+    const std::size_t shared = sums ? out.size() : in[1].shape().size();
+    return shared * sizeof(float) >= large && static_cast<std::size_t>(in[0].shape()[0]) <= few;
   }
   double flops(std::span<const Shape> in, const Shape&) const override {
     const Calls calls = calls_for(in);
@@ -91,6 +110,33 @@ class MatmulOp final : public OpBase<MatmulOp> {
   }
 
  private:
+  static constexpr int grain = 48;  // rows or columns: a multiple of the kernels' tiles
+
+  // Some rows of c, or some columns, whichever there are more of.
+  static Launch launch_part(kernels::MatmulDims d, const LaunchArgs& args) {
+    d.lda = d.row_of_a();
+    d.ldb = d.row_of_b();
+    d.ldc = d.row_of_c();
+    const bool columns = d.n >= d.m;
+    int& size = columns ? d.n : d.m;
+    const auto bound = [whole = size, &args](int part) {
+      const std::ptrdiff_t grains = (whole + grain - 1) / grain;
+      return std::min(whole, static_cast<int>(grains * part / args.parts) * grain);
+    };
+    const std::ptrdiff_t first = bound(args.part);
+    size = bound(args.part + 1) - bound(args.part);
+    const std::ptrdiff_t a = columns ? 0 : d.transpose_a ? first : first * d.lda;
+    const std::ptrdiff_t b = !columns ? 0 : d.transpose_b ? first * d.ldb : first;
+    const std::ptrdiff_t c = columns ? first : first * d.ldc;
+    Launch one = choose_launch(args.backends, &kernels::Backend::matmul, d);
+    return {one.backend,
+            [a, b, c, run = std::move(one.run)](const void* const* in, void* out) {
+              const std::array<const void*, 3> inputs{static_cast<const float*>(in[0]) + a,
+                                                      static_cast<const float*>(in[1]) + b, in[2]};
+              run(inputs.data(), static_cast<float*>(out) + c);
+            },
+            one.scratch_bytes};
+  }
   // One call where a stack is one long matrix: its rows, where they meet the same b, and the k of a sum over
   // the stack, which is always of a^T b. Else one call for each matrix.
   Calls calls_for(std::span<const Shape> in) const {

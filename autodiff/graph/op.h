@@ -36,6 +36,8 @@ struct LaunchArgs {
   std::span<const Shape> inputs;
   Shape output;
   const kernels::Backends& backends;
+  /// Which of so many parts of the output the kernel is to write; see Op::parts.
+  int part = 0, parts = 1;
 };
 
 /// A kernel chosen, its sizes fixed: run(inputs, output) on raw memory. Where scratch_bytes is not 0, the
@@ -76,6 +78,18 @@ class Op {
     return std::vector<Value>(args.x.size());
   }
   virtual Launch launch(const LaunchArgs& args) const = 0;
+  /// Into how many parts, at the most, the output can be cut for kernels that run at the same time, with the
+  /// bits of the whole.
+  virtual int parts(const LaunchArgs& args) const {
+    (void)args;
+    return 1;
+  }
+  /// True for a map or reduction that had better meet all samples at once: chunk after chunk it would read,
+  /// or write, so much memory anew that has no samples.
+  virtual bool prefers_whole(std::span<const Value> inputs, const Shape& output) const {
+    (void)inputs, (void)output;
+    return false;
+  }
   /// The definition.
   virtual void reference(const Operands<double>& o) const = 0;
   virtual void reference(const Operands<std::complex<double>>& o) const = 0;

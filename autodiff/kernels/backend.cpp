@@ -25,7 +25,8 @@ const Backend* cuda_backend() { return nullptr; }  // the row is kept for a devi
 
 const Backend* reference_backend() {
   static const Backend row{.name = "reference",
-                           .matmul = {matmul_reference<float>},
+                           .matmul_by_element = true,
+                           .matmul = {without_scratch<matmul_reference<float>>},
                            .unary = {unary_reference<float>},
                            .binary = {binary_reference<float>},
                            .reduce = {reduce_reference<float>},

@@ -18,6 +18,8 @@
 #include "autodiff/kernels/pool.h"
 #include "autodiff/kernels/reduce.h"
 #include "autodiff/kernels/softmax.h"
+#include "autodiff/kernels/update.h"
+#include "autodiff/tensor/buffer.h"
 
 namespace autodiff::kernels {
 
@@ -43,11 +45,25 @@ void without_scratch(const Dims& dims, const float* a, const float* b, Scratch, 
   kernel(dims, a, b, y);
 }
 
+/// Scratch memory for one call of an entry, for those who call kernels without a program.
+class ScratchFor {
+ public:
+  template <class Dims, class... Args>
+  ScratchFor(const Entry<Dims, Args...>& entry, const Dims& dims)
+      : memory_(entry.scratch_bytes ? entry.scratch_bytes(dims) : 0) {}
+  operator Scratch() { return {reinterpret_cast<float*>(memory_.data())}; }
+
+ private:
+  AlignedBuffer<std::byte> memory_;
+};
+
 /// A row of the table. `reference` and `portable` are complete, all others fill in what they have won.
 struct Backend {
   using Label = std::int32_t;
   std::string_view name;
-  Entry<MatmulDims, const float*, const float*, float*> matmul{};
+  /// Whether an element of a matrix product gets the same bits in a part of the matrix as in the whole.
+  bool matmul_by_element = false;
+  Entry<MatmulDims, const float*, const float*, Scratch, float*> matmul{};
   Entry<UnaryDims, const float*, float*> unary{};
   Entry<BinaryDims, const float*, const float*, float*> binary{};
   Entry<ReduceDims, const float*, float*> reduce{};
@@ -68,6 +84,9 @@ struct Backend {
   Entry<DropoutDims, const float*, const Label*, float*> dropout{};
   /// Runs a chain of element-wise functions; gives the bits that `unary` and `binary` of the row give.
   void (*pointwise)(const PointwiseDims& dims, std::size_t rows, float* const* operands) = nullptr;
+  /// As adamw_reference, with its bits.
+  void (*adamw)(const AdamwDims& dims, const float* g, const float* from, float* m, float* v,
+                float* p) = nullptr;
 };
 
 /// Backends in the order in which they are asked.

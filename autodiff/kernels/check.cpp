@@ -19,15 +19,17 @@ class Checker : public Checks {
   using Checks::Checks;
 
   void matmul() {
-    constexpr int sizes[][3] = {{1, 1, 1},   {3, 2, 5},    {32, 2, 8},   {2, 8, 32},   {8, 2, 32},
-                                {7, 5, 3},   {33, 10, 64}, {1, 37, 300}, {65, 97, 17}, {19, 100, 2},
-                                {130, 3, 9}, {0, 3, 2},    {3, 0, 2},    {2, 3, 0},    {50, 70, 520}};
+    constexpr int sizes[][3] = {{1, 1, 1},      {3, 2, 5},    {32, 2, 8},   {2, 8, 32},   {8, 2, 32},
+                                {7, 5, 3},      {33, 10, 64}, {1, 37, 300}, {65, 97, 17}, {19, 100, 2},
+                                {130, 3, 9},    {0, 3, 2},    {3, 0, 2},    {2, 3, 0},    {50, 70, 520},
+                                {45, 150, 400}, {64, 144, 64}};
     for (const auto& s : sizes) {
       for (int t = 0; t < 4; ++t) {
         const MatmulDims d{s[0], s[1], s[2], (t & 1) != 0, (t & 2) != 0};
         auto a = normal(size(d.m, d.k), 1), b = normal(size(d.k, d.n), 2);
         Output<float> c(size(d.m, d.n));
-        row_.matmul.run(d, a.data(), b.data(), c.data());
+        auto scratch = scratch_for(row_.matmul, d);
+        row_.matmul.run(d, a.data(), b.data(), {scratch.size() ? scratch.data() : nullptr}, c.data());
         std::vector<double> want(c.size()), bound(c.size());
         matmul_reference(d, a.doubles().data(), b.doubles().data(), want.data());
         matmul_reference(d, a.doubles(true).data(), b.doubles(true).data(), bound.data());
@@ -35,7 +37,7 @@ class Checker : public Checks {
         add("matmul",
             text("[", d.m, ", ", d.k, "] [", d.k, ", ", d.n, "]", d.transpose_a ? " a^T" : "",
                  d.transpose_b ? " b^T" : ""),
-            c, want, bound);
+            c, want, bound, scratch.intact());
       }
     }
   }

@@ -71,7 +71,7 @@ inline Input<float> normal(std::size_t n, std::uint64_t stream, double scale = 1
 }
 
 template <class Entry>
-Output<float> scratch_for(const Entry& entry, const Conv2dDims& d) {
+Output<float> scratch_for(const Entry& entry, const typename Entry::dims_type& d) {
   return Output<float>(entry.scratch_bytes ? entry.scratch_bytes(d) / sizeof(float) : 0);
 }
 

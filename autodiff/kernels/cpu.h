@@ -13,6 +13,8 @@ std::string cpu_name();
 std::string cpu_features();
 
 /// The instruction set of the simd row: "AVX3" is Highway's name for AVX-512; "none" where the row is absent.
+/// It is the best one of this CPU, unless the environment variable EV3_SIMD_TARGET names another, or none:
+/// then whatever asks for the rows first throws Error for a name that is not one of simd_targets().
 std::string simd_target();
 /// All that were compiled and that this CPU can run, best first; empty where the row is absent.
 std::vector<std::string> simd_targets();
@@ -21,8 +23,9 @@ std::vector<std::string> compiled_simd_targets();
 /// The most FLOP/s of one core by multiply-adds of the simd row's instruction set, measured in some 50 ms; 0
 /// where there is no such row.
 double measure_flops();
-/// Rewrites the simd row for one of simd_targets(), or for the best one ("best"). For tests, with no program
-/// running; programs that are compiled already keep their kernels. Throws Error for any other name.
+/// Rewrites the simd row for one of simd_targets(), or for the best one ("best"), or takes it away ("none").
+/// For tests, with no program running; programs that are compiled already keep their kernels. Throws Error
+/// for any other name.
 void force_simd_target(const std::string& name);
 
 /// The BLAS that is linked, and whether it can be trusted with this CPU.

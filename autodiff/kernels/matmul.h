@@ -7,10 +7,17 @@
 
 namespace autodiff::kernels {
 
-/// c [m, n] = op(a) [m, k] times op(b) [k, n]; a is stored [m, k], or [k, m] when transposed; b likewise.
+/// c [m, n] = op(a) [m, k] times op(b) [k, n]; a is stored [m, k], or [k, m] when transposed; b likewise. The
+/// leading dimensions (as in BLAS) say how many elements a stored row is from the next one, where the
+/// matrices are parts of larger ones; 0: they are not.
 struct MatmulDims {
   int m, n, k;
   bool transpose_a = false, transpose_b = false;
+  int lda = 0, ldb = 0, ldc = 0;
+
+  int row_of_a() const { return lda ? lda : transpose_a ? m : k; }
+  int row_of_b() const { return ldb ? ldb : transpose_b ? k : n; }
+  int row_of_c() const { return ldc ? ldc : n; }
 };
 
 /// Multiplications and additions.
@@ -19,17 +26,17 @@ inline double flops(const MatmulDims& d) { return 2.0 * d.m * d.n * d.k; }
 /// c[i, j] = sum over p of a[i, p] b[p, j], summed from p = 0 up in T itself.
 template <class T>
 void matmul_reference(const MatmulDims& d, const T* a, const T* b, T* c) {
-  const auto at = [](const T* x, bool transposed, int rows, int cols, int i, int j) {
-    return transposed ? x[static_cast<std::ptrdiff_t>(j) * rows + i]
-                      : x[static_cast<std::ptrdiff_t>(i) * cols + j];
+  const auto at = [](const T* x, bool transposed, int row, int i, int j) {
+    return transposed ? x[static_cast<std::ptrdiff_t>(j) * row + i]
+                      : x[static_cast<std::ptrdiff_t>(i) * row + j];
   };
   for (int i = 0; i < d.m; ++i) {
     for (int j = 0; j < d.n; ++j) {
       T sum{};
       for (int p = 0; p < d.k; ++p) {
-        sum += at(a, d.transpose_a, d.m, d.k, i, p) * at(b, d.transpose_b, d.k, d.n, p, j);
+        sum += at(a, d.transpose_a, d.row_of_a(), i, p) * at(b, d.transpose_b, d.row_of_b(), p, j);
       }
-      c[static_cast<std::ptrdiff_t>(i) * d.n + j] = sum;
+      c[static_cast<std::ptrdiff_t>(i) * d.row_of_c() + j] = sum;
     }
   }
 }

@@ -34,6 +34,7 @@ void Compiler::find_samples() {
     if (!node(id).op) continue;
     i.role = node(id).op->role(node(id).inputs);
     if (i.role == BatchRole::map && node(id).shape[0] != samples_) i.role = BatchRole::whole;
+    if (node(id).op->prefers_whole(node(id).inputs, node(id).shape)) i.role = BatchRole::whole;
     for (const Value& in : node(id).inputs) {
       if (in.batched() && in.shape()[0] != samples_) i.role = BatchRole::whole;
     }

@@ -29,6 +29,17 @@ Launch Compiler::chunk_launch(const Stage& stage, int id, int samples) {
   return launch(id, inputs, output);
 }
 
+// The kernels of one step of an unchunked stage, for several threads; none where one kernel does it all.
+std::vector<Launch> Compiler::part_launches(const Stage& stage, int id) {
+  std::vector<Launch> out;
+  if (stage.chunked || options_.threads == 1) return out;
+  const std::vector<Shape> inputs = input_shapes(id);
+  LaunchArgs args{.inputs = inputs, .output = node(id).shape, .backends = options_.backends};
+  args.parts = std::min(options_.threads, node(id).op->parts(args));
+  for (; args.parts > 1 && args.part < args.parts; ++args.part) out.push_back(node(id).op->launch(args));
+  return out;
+}
+
 void Compiler::make_steps(Stage& stage, const std::vector<int>& nodes) {
   for (const int id : nodes) {
     const Node& n = node(id);
@@ -38,6 +49,9 @@ void Compiler::make_steps(Stage& stage, const std::vector<int>& nodes) {
     step.scratch = {.base = Operand::scratch, .offset = work_offset_[static_cast<std::size_t>(id)]};
     step.launch = chunk_launch(stage, id, stage.chunk);
     if (stage.chunks > 1) step.tail_launch = chunk_launch(stage, id, stage.tail());
+    step.parts = part_launches(stage, id);
+    for (const Launch& part : step.parts)
+      step.part_scratch = std::max(step.part_scratch, aligned(part.scratch_bytes));
     if (info(id).role == BatchRole::reduce && stage.chunks > 1) {
       const std::size_t bytes = aligned(n.shape.size() * dtype_size(n.dtype));
       const Operand partials{.base = Operand::arena,

@@ -120,7 +120,16 @@ void Program::run_steps(const Stage& stage, int chunk, int slot, Clock clock) {
     inputs[i] = address(step.scratch, slot, 0);
     std::byte* out =
         address(step.output, slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first);
-    (tail ? step.tail_launch : step.launch).run(inputs.data(), out);
+    if (std::is_same_v<Clock, NoClock> && !step.parts.empty()) {
+      kernels::parallel_for(static_cast<int>(step.parts.size()), [&](int part) {
+        auto own = inputs;
+        own[i] =
+            static_cast<const std::byte*>(inputs[i]) + static_cast<std::size_t>(part) * step.part_scratch;
+        step.parts[static_cast<std::size_t>(part)].run(own.data(), out);
+      });
+    } else {
+      (tail ? step.tail_launch : step.launch).run(inputs.data(), out);
+    }
     clock();
   }
 }
@@ -159,18 +168,23 @@ void Program::combine(const Stage& stage) const {
 
 void Program::run() {
   if (!bound_) check_bound();
+  bool backwards = false;
   for (const Stage& stage : plan_->stages) {
     const int slots = std::min(plan_->slots, stage.chunks);
+    // Every other stage begins with the samples that the one before ended with: they are still in the cache.
+    const auto run_turn = [&](int turn, int slot) {
+      run_steps(stage, backwards ? stage.chunks - 1 - turn : turn, slot, NoClock{});
+    };
     if (slots == 1) {
-      for (int chunk = 0; chunk < stage.chunks; ++chunk) run_steps(stage, chunk, 0, NoClock{});
+      for (int turn = 0; turn < stage.chunks; ++turn) run_turn(turn, 0);
     } else {
       std::atomic<int> next{0};  // chunks are taken in any order; each writes to places of its own
       kernels::parallel_for(slots, [&](int slot) {
-        for (int chunk = next++; chunk < stage.chunks; chunk = next++)
-          run_steps(stage, chunk, slot, NoClock{});
+        for (int turn = next++; turn < stage.chunks; turn = next++) run_turn(turn, slot);
       });
     }
     if (!stage.combinations.empty()) combine(stage);
+    if (stage.chunks > 1) backwards = !backwards;
   }
 }
 

@@ -85,12 +85,13 @@ double matmul_speed(const Backend& backend, const kernels::MatmulDims& d) {
   };
   const std::vector<float> a = random_matrix(d.m, d.k), b = random_matrix(d.k, d.n);
   std::vector<float> c(static_cast<std::size_t>(d.m) * static_cast<std::size_t>(d.n));
+  kernels::ScratchFor scratch(backend.matmul, d);
   const int repeats = static_cast<int>(1 + 1e6 / kernels::flops(d));  // long enough for the clock
   double best = 0;
   const auto end = Clock::now() + std::chrono::milliseconds(50);
   do {
     const auto start = Clock::now();
-    for (int i = 0; i < repeats; ++i) backend.matmul.run(d, a.data(), b.data(), c.data());
+    for (int i = 0; i < repeats; ++i) backend.matmul.run(d, a.data(), b.data(), scratch, c.data());
     const std::chrono::duration<double> seconds = Clock::now() - start;
     best = std::max(best, kernels::flops(d) * repeats / std::max(seconds.count(), 1e-9) * 1e-9);
   } while (Clock::now() < end);

@@ -19,12 +19,12 @@ namespace {
 void matmul(const MatmulDims& d, const float* a, const float* b, float* c) {
   if (d.m == 0 || d.n == 0) return;
   if (d.k == 0) {  // leading dimensions may not be 0
-    std::fill(c, c + static_cast<std::ptrdiff_t>(d.m) * d.n, 0.0f);
+    for (std::ptrdiff_t i = 0; i < d.m; ++i) std::fill_n(c + i * d.row_of_c(), d.n, 0.0f);
     return;
   }
   cblas_sgemm(CblasRowMajor, d.transpose_a ? CblasTrans : CblasNoTrans,
-              d.transpose_b ? CblasTrans : CblasNoTrans, d.m, d.n, d.k, 1.0f, a, d.transpose_a ? d.m : d.k, b,
-              d.transpose_b ? d.k : d.n, 0.0f, c, d.n);
+              d.transpose_b ? CblasTrans : CblasNoTrans, d.m, d.n, d.k, 1.0f, a, d.row_of_a(), b,
+              d.row_of_b(), 0.0f, c, d.row_of_c());
 }
 
 bool supports(const MatmulDims& d) {
@@ -37,7 +37,7 @@ bool supports(const MatmulDims& d) {
 const Backend* blas_backend() {
   static const Backend row = [] {
     openblas_set_num_threads(1);
-    return Backend{.name = "blas", .matmul = {matmul, supports}};
+    return Backend{.name = "blas", .matmul = {without_scratch<matmul>, supports}};
   }();
   return &row;
 }

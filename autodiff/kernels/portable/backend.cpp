@@ -5,7 +5,8 @@ namespace autodiff::kernels {
 const Backend* portable_backend() {
   // Where the definition is already as fast as plain C++ gets, the row points to it.
   static const Backend row{.name = "portable",
-                           .matmul = {portable::matmul},
+                           .matmul_by_element = true,
+                           .matmul = {without_scratch<portable::matmul>},
                            .unary = {portable::unary},
                            .binary = {portable::binary},
                            .reduce = {portable::reduce},

@@ -25,9 +25,9 @@ void accumulate(int m, int n, int k, const float* a, std::ptrdiff_t row, std::pt
 }  // namespace
 
 void matmul(const MatmulDims& d, const float* a, const float* b, float* c) {
-  const std::ptrdiff_t n = d.n;
-  const std::ptrdiff_t row = d.transpose_a ? 1 : d.k, column = d.transpose_a ? d.m : 1;
-  std::fill(c, c + d.m * n, 0.0f);
+  const std::ptrdiff_t n = d.row_of_b(), c_row = d.row_of_c();
+  const std::ptrdiff_t row = d.transpose_a ? 1 : d.row_of_a(), column = d.transpose_a ? d.row_of_a() : 1;
+  for (std::ptrdiff_t i = 0; i < d.m; ++i) std::fill_n(c + i * c_row, d.n, 0.0f);
   constexpr int block_k = 64, block_n = 128;
   for (int p = 0; p < d.k; p += block_k) {
     const int k = std::min(block_k, d.k - p);
@@ -35,15 +35,15 @@ void matmul(const MatmulDims& d, const float* a, const float* b, float* c) {
     for (int j = 0; j < d.n; j += block_n) {
       const int cols = std::min(block_n, d.n - j);
       if (!d.transpose_b) {
-        accumulate(d.m, cols, k, a_block, row, column, b + p * n + j, n, c + j, n);
+        accumulate(d.m, cols, k, a_block, row, column, b + p * n + j, n, c + j, c_row);
       } else {  // turn a block of b around first
         std::array<float, block_k * block_n> block;
         for (std::ptrdiff_t y = 0; y < cols; ++y) {
           for (std::ptrdiff_t x = 0; x < k; ++x) {
-            block[static_cast<std::size_t>(x * cols + y)] = b[(j + y) * d.k + p + x];
+            block[static_cast<std::size_t>(x * cols + y)] = b[(j + y) * n + p + x];
           }
         }
-        accumulate(d.m, cols, k, a_block, row, column, block.data(), cols, c + j, n);
+        accumulate(d.m, cols, k, a_block, row, column, block.data(), cols, c + j, c_row);
       }
     }
   }

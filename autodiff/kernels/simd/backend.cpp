@@ -1,4 +1,6 @@
 // The rows simd and winograd: Google Highway, with the instruction set chosen when it is first asked for.
+#include <cstdlib>
+
 #include "autodiff/kernels/cpu.h"
 #include "autodiff/kernels/simd/simd.h"
 #include "autodiff/kernels/simd/targets.h"
@@ -25,26 +27,49 @@ std::vector<std::string> names(const std::vector<std::int64_t>& list) {
   return out;
 }
 
+// What this CPU has.
+std::vector<std::int64_t> supported_targets() {
+  static const auto supported = (hwy::SetSupportedTargetsForTest(0), targets(hwy::SupportedTargets()));
+  return supported;
+}
+
 struct Row {
   Backend backend, winograd;
   std::int64_t target = 0;
 
-  Row() { use(0); }
-  // 0: the best one.
-  void use(std::int64_t wanted) {
-    hwy::SetSupportedTargetsForTest(wanted);
-    const auto supported = targets(hwy::SupportedTargets());
-    target = supported.empty() ? 0 : supported.front();
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  Row() {
+    const char* const told = std::getenv("EV3_SIMD_TARGET");
+    use(told && *told ? told : "best");
+  }
+  void use(const std::string& name) {
+    target = find(name);
     backend = {.name = "simd"};
+    winograd = {.name = "winograd"};
+    if (!target) return;
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
     simd::add_matmul(backend);
     simd::add_conv2d(backend);
     simd::add_elementwise(backend);
     simd::add_pointwise(backend);
     simd::add_reduce(backend);
     simd::add_softmax(backend);
-    winograd = {.name = "winograd"};
+    simd::add_update(backend);
     simd::add_winograd(winograd);
+  }
+
+ private:
+  // 0 for none. Throws Error for a name that is not one of this CPU's.
+  static std::int64_t find(const std::string& name) {
+    const auto supported = supported_targets();
+    if (name == "none") return 0;
+    if (name == "best") return supported.empty() ? 0 : supported.front();
+    std::string known;
+    for (const std::int64_t target : supported) {
+      if (name == hwy::TargetName(target)) return target;
+      known += std::string(", ") + hwy::TargetName(target);
+    }
+    fail("simd target: want best, none", known, ", got '", name, "'");
   }
 };
 
@@ -61,25 +86,10 @@ const Backend* simd_backend() { return row().target ? &row().backend : nullptr; 
 
 std::string simd_target() { return row().target ? hwy::TargetName(row().target) : "none"; }
 
-std::vector<std::string> simd_targets() {
-  static const auto supported = (row(), targets(hwy::SupportedTargets()));
-  return names(supported);
-}
+std::vector<std::string> simd_targets() { return names(supported_targets()); }
 
 std::vector<std::string> compiled_simd_targets() { return names(targets(HWY_TARGETS)); }
 
-void force_simd_target(const std::string& name) {
-  if (name == "best") return row().use(0);
-  simd_targets();  // before a forced one hides the others
-  for (const std::int64_t target : targets(HWY_TARGETS)) {
-    if (name != hwy::TargetName(target)) continue;
-    for (const std::string& known : simd_targets()) {
-      if (known == name) return row().use(target);
-    }
-  }
-  std::string known;
-  for (const std::string& target : simd_targets()) known += " " + target;
-  fail("simd target: want 'best' or one of", known, ", got '", name, "'");
-}
+void force_simd_target(const std::string& name) { row().use(name); }
 
 }  // namespace autodiff::kernels

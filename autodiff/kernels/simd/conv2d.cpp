@@ -2,10 +2,10 @@
 // output row and C vectors of output channels stays in registers while the window and the input channels run
 // by.
 //
-// Every output is one chain of fused multiply-adds over a, b, c, in the order of the definition; positions
-// outside the image are skipped by rows and multiplied with zeros by columns. The positions of a tile are
-// `up` columns apart: then they see the same elements of the filter, and a transposed convolution is no other
-// code.
+// Every output is one chain of fused multiply-adds over a, b, c, in the order of the definition (a, c, b
+// where three taps share their factors); positions outside the image are skipped by rows and multiplied with
+// zeros by columns. The positions of a tile are `up` columns apart: then they see the same elements of the
+// filter, and a transposed convolution is no other code.
 #include <algorithm>
 
 #include "autodiff/kernels/simd/simd.h"
@@ -61,6 +61,28 @@ HWY_INLINE void tap(D d, const Sources& x, std::size_t in, const float* w, std::
   }
 }
 
+// sums[p] += sum over c and over three taps b of x[p + b, c] w[b, c]: a factor serves three positions, where
+// one vector of output channels alone would need a load for each multiplication. `first` and `last` are where
+// the first and the last of the P + 2 columns are, zeros if outside the image.
+template <int P, class D>
+HWY_INLINE void three_taps(D d, const float* x, const float* first, const float* last, std::size_t in,
+                           const float* w, std::size_t w_row, hn::Vec<D> (&sums)[P][1]) {
+  const std::size_t w_tap = in * w_row;
+  for (std::size_t c = 0; c < in; ++c, w += w_row) {
+    const auto w0 = hn::LoadU(d, w), w1 = hn::LoadU(d, w + w_tap), w2 = hn::LoadU(d, w + 2 * w_tap);
+    const auto meet = [&](int column, const float* from) HWY_ATTR {
+      const auto factor = hn::Set(d, from[c]);
+      if (column >= 2) sums[column - 2][0] = hn::MulAdd(factor, w2, sums[column - 2][0]);
+      if (column >= 1 && column <= P) sums[column - 1][0] = hn::MulAdd(factor, w1, sums[column - 1][0]);
+      if (column < P) sums[column][0] = hn::MulAdd(factor, w0, sums[column][0]);
+    };
+    meet(0, first);
+#pragma GCC unroll 16
+    for (int column = 1; column <= P; ++column) meet(column, x + static_cast<std::size_t>(column) * in);
+    meet(P + 1, last);
+  }
+}
+
 // One output row: positions j0, j0 + up, ..., `count` of them, channels [0, width) of w and y.
 template <int P, int C, class D>
 void positions(D d, const Conv2dDims& s, const float* image, const float* w, float* y, int i, int j0,
@@ -78,6 +100,14 @@ void positions(D d, const Conv2dDims& s, const float* image, const float* w, flo
     for (int a = 0; a < s.kh; ++a) {
       const int row = s.source_row(i, a);
       if (row < 0) continue;
+      if constexpr (C == 1) {
+        if (s.kw == 3 && s.stride == 1 && s.up == 1 && s.dilation == 1 && left >= -1 && right <= s.w + 1) {
+          const float* x = image + (std::ptrdiff_t{row} * s.w + left) * s.in;
+          three_taps<P>(d, x, left < 0 ? zeros : x, right > s.w ? zeros : x + std::ptrdiff_t{P + 1} * s.in,
+                        in, w + static_cast<std::size_t>(a) * 3 * in * out, out, sums);
+          continue;
+        }
+      }
       if (inside) {
         const float* first = image + (std::ptrdiff_t{row} * s.w + left) * s.in;
         const auto window = static_cast<std::size_t>(s.kw);
@@ -219,8 +249,9 @@ void filter_columns(const Conv2dDims& s, const Columns& columns, const float* dy
   std::size_t left = static_cast<std::size_t>(s.out);
   const auto tiles = [&]<int C, class D>(D d) {
     constexpr std::size_t width = C * lanes<D>;
+    constexpr int tile = C == 1 ? 2 * tile_inputs : tile_inputs;
     for (; left >= width; left -= width, dy += width, dw += width) {
-      filter_inputs<tile_inputs, C>(d, s, columns, dy, dw, inputs, width);
+      filter_inputs<tile, C>(d, s, columns, dy, dw, inputs, width);
     }
   };
   tiles.template operator()<2>(Full());

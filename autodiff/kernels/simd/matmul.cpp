@@ -39,7 +39,7 @@ constexpr int tile_rows = 8;  // 32 registers: 8 x 3 sums
 constexpr int tile_rows = 4;  // 16 registers: 4 x 3 sums
 #endif
 constexpr int tile_vectors = 3;
-constexpr std::size_t block_k = 256;  // a strip of b is at most 48 KiB
+constexpr std::size_t block_k = 384;  // a strip of b is at most 72 KiB
 
 // c [R, width] (+)= a [R, k] b [k, width]; C vectors hold a row. The last one ends where the row ends and so
 // overlaps the one before: both compute the same. Only a row shorter than one vector is stored in part, and
@@ -79,6 +79,13 @@ HWY_INLINE void tile(D d, std::size_t k, const Matrix& a, const float* b, std::s
   }
 }
 
+// Rows of a: first those that are packed, tile_rows at a time, then the others.
+struct Rows {
+  const float* packed;
+  std::size_t packed_rows;
+  Matrix others;
+};
+
 // c [m, width] (+)= a [m, k] b [k, width], R rows at a time, then R / 2, ...
 template <int R, int C, class D>
 void strip(D d, std::size_t m, std::size_t k, Matrix a, const float* b, std::size_t b_row, float* c,
@@ -90,6 +97,45 @@ void strip(D d, std::size_t m, std::size_t k, Matrix a, const float* b, std::siz
   }
   if constexpr (R > 1) {
     if (m > 0) strip<R / 2, C>(d, m, k, a, b, b_row, c, c_row, width, add);
+  }
+}
+
+template <int C, class D>
+void strip(D d, std::size_t m, std::size_t k, const Rows& a, const float* b, std::size_t b_row, float* c,
+           std::size_t c_row, std::size_t width, bool add) {
+  for (std::size_t i = 0; i < a.packed_rows; i += tile_rows) {
+    tile<tile_rows, C>(d, k, {a.packed + i * k, 1, tile_rows}, b, b_row, c + i * c_row, c_row, width, add);
+  }
+  strip<tile_rows, C>(d, m - a.packed_rows, k, a.others, b, b_row, c + a.packed_rows * c_row, c_row, width,
+                      add);
+}
+
+// Products in which rows of a are packed: they are read often enough. Else rows of 4 KiB fall into the same
+// few cache lines, and every strip of b meets them anew.
+bool packs_rows(std::size_t m, std::size_t n, std::size_t k) {
+  return m >= 4 * tile_rows && n >= 3 * tile_vectors * lanes<Full> && k >= 64;
+}
+
+// Equal parts of k, at most block_k.
+std::size_t depth_of(std::size_t k) {
+  const std::size_t parts = (k + block_k - 1) / block_k;
+  return (k + parts - 1) / parts;
+}
+
+// to: a [rows, k] as tiles [k, tile_rows] one after the other.
+void pack_rows(std::size_t rows, std::size_t k, const Matrix& a, float* to) {
+  using D = hn::CappedTag<float, tile_rows>;
+  const D d;
+  for (std::size_t i = 0; i < rows; i += tile_rows) {
+    const float* from = a.at(i, 0);
+    if (a.column == 1) {
+      transpose(tile_rows, k, from, a.row, to, tile_rows);
+      to += k * tile_rows;
+      continue;
+    }
+    for (std::size_t p = 0; p < k; ++p, to += tile_rows, from += a.column) {
+      for (std::size_t r = 0; r < tile_rows; r += lanes<D>) hn::StoreU(hn::LoadU(d, from + r), d, to + r);
+    }
   }
 }
 
@@ -115,30 +161,32 @@ void pack(D d, std::size_t k, std::size_t width, const Matrix& b, float* to, std
 
 // c [m, n] = a [m, k] b [k, n]
 template <class D>
-void product(D d, std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b, float* c,
-             std::size_t c_row) {
+void product(D d, std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b,
+             float* scratch, float* c, std::size_t c_row) {
   constexpr std::size_t N = lanes<D>;
   HWY_ALIGN float packed[block_k * tile_vectors * N];
   // Rows of b that are few, or used only a few times, are read where they are.
   const bool in_place = b.column == 1 && n >= N && (m < 2 * tile_rows || n * k <= 8192);
-  for (std::size_t p = 0; p < k; p += block_k) {
-    const std::size_t depth = std::min(block_k, k - p);
+  const std::size_t packed_rows = scratch ? m / tile_rows * tile_rows : 0, block = depth_of(k);
+  for (std::size_t p = 0; p < k; p += block) {
+    const std::size_t depth = std::min(block, k - p);
+    if (packed_rows > 0) pack_rows(packed_rows, depth, {a.at(0, p), a.row, a.column}, scratch);
+    const Rows rows{scratch, packed_rows, {a.at(packed_rows, p), a.row, a.column}};
     for (std::size_t j = 0; j < n;) {
       // Never one vector behind others: the last strip must be longer than a vector.
       const std::size_t left = (n - j + N - 1) / N;
       const std::size_t vectors = left == 4 ? 2 : std::min<std::size_t>(left, tile_vectors);
       const std::size_t width = std::min(vectors * N, n - j);
-      const Matrix rows{a.at(0, p), a.row, a.column};
       const Matrix columns{b.at(p, j), b.row, b.column};
       if (!in_place) pack(d, depth, width, columns, packed, vectors * N);
       const float* panel = in_place ? columns.data : packed;
       const std::size_t panel_row = in_place ? b.row : vectors * N;
       if (vectors == 1) {
-        strip<tile_rows, 1>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
+        strip<1>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
       } else if (vectors == 2) {
-        strip<tile_rows, 2>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
+        strip<2>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
       } else {
-        strip<tile_rows, 3>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
+        strip<3>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
       }
       j += width;
     }
@@ -146,28 +194,40 @@ void product(D d, std::size_t m, std::size_t n, std::size_t k, const Matrix& a, 
 }
 
 // With vectors no longer than the rows of c, if there are such.
-void product(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b, float* c,
-             std::size_t c_row) {
-  if (n < 8) return product(Quad(), m, n, k, a, b, c, c_row);
-  if (n < lanes<Full>) return product(hn::CappedTag<float, 8>(), m, n, k, a, b, c, c_row);
-  product(Full(), m, n, k, a, b, c, c_row);
+void product(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b, float* scratch,
+             float* c, std::size_t c_row) {
+  if (n < 8) return product(Quad(), m, n, k, a, b, scratch, c, c_row);
+  if (n < lanes<Full>) return product(hn::CappedTag<float, 8>(), m, n, k, a, b, scratch, c, c_row);
+  product(Full(), m, n, k, a, b, scratch, c, c_row);
 }
 
-void matmul(const MatmulDims& dims, const float* a_data, const float* b_data, float* c) {
+std::size_t scratch_bytes(const MatmulDims& dims) {
   const auto m = static_cast<std::size_t>(dims.m), n = static_cast<std::size_t>(dims.n);
   const auto k = static_cast<std::size_t>(dims.k);
-  if (k == 0) return static_cast<void>(std::fill(c, c + m * n, 0.0f));
-  const Matrix a{a_data, dims.transpose_a ? 1 : k, dims.transpose_a ? m : 1};
-  const Matrix b{b_data, dims.transpose_b ? 1 : n, dims.transpose_b ? k : 1};
+  return packs_rows(m, n, k) ? m / tile_rows * tile_rows * depth_of(k) * sizeof(float) : 0;
+}
+
+void matmul(const MatmulDims& dims, const float* a_data, const float* b_data, Scratch scratch, float* c) {
+  const auto m = static_cast<std::size_t>(dims.m), n = static_cast<std::size_t>(dims.n);
+  const auto k = static_cast<std::size_t>(dims.k);
+  const auto a_row = static_cast<std::size_t>(dims.row_of_a()),
+             b_row = static_cast<std::size_t>(dims.row_of_b());
+  const auto c_row = static_cast<std::size_t>(dims.row_of_c());
+  if (k == 0) {
+    for (std::size_t i = 0; i < m; ++i) std::fill_n(c + i * c_row, n, 0.0f);
+    return;
+  }
+  const Matrix a{a_data, dims.transpose_a ? 1 : a_row, dims.transpose_a ? a_row : 1};
+  const Matrix b{b_data, dims.transpose_b ? 1 : b_row, dims.transpose_b ? b_row : 1};
   constexpr std::size_t narrow = 4, block_m = 128;
-  if (n > narrow || m <= n) return product(m, n, k, a, b, c, n);
+  if (n > narrow || m <= n) return product(m, n, k, a, b, scratch.data, c, c_row);
   // Rows too short for vectors: c^T [n, m] = b^T a^T, a block of columns at a time.
   HWY_ALIGN float block[narrow * block_m];
   for (std::size_t i = 0; i < m; i += block_m) {
     const std::size_t width = std::min(block_m, m - i);
     const Matrix columns{a.at(i, 0), a.column, a.row};
-    product(n, width, k, b.transposed(), columns, block, width);
-    transpose(n, width, block, width, c + i * n, n);
+    product(n, width, k, b.transposed(), columns, nullptr, block, width);
+    transpose(n, width, block, width, c + i * c_row, c_row);
   }
 }
 
@@ -176,7 +236,8 @@ void matmul(const MatmulDims& dims, const float* a_data, const float* b_data, fl
 
 void add_matmul([[maybe_unused]] Backend& row) {
 #if EV3_HAVE_VECTORS
-  row.matmul = {matmul};
+  row.matmul_by_element = true;
+  row.matmul = {matmul, nullptr, scratch_bytes};
 #endif
 }
 

@@ -14,5 +14,6 @@ void add_elementwise(Backend& row);
 void add_pointwise(Backend& row);
 void add_reduce(Backend& row);
 void add_softmax(Backend& row);
+void add_update(Backend& row);
 
 }  // namespace autodiff::kernels::simd
