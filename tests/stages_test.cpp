@@ -121,3 +121,21 @@ TEST_CASE("products with large matrices meet all samples at once, on all threads
     }
   }
 }
+
+TEST_CASE("a single row and a large matrix are shared by the threads as well") {
+  Graph g;
+  Sources s{g};
+  const Value x = s.batch({1, 700}), w = s.fixed({700, 600});
+  const Value y = tanh(matmul(x, w));
+  check_outputs(g, s, {y});
+  const Filled filled = fill(s.list, Seed{5});
+  std::vector<Floats> got;
+  for (const int threads : {1, 2, 3}) {
+    Program program = compile(g, {y}, {.backends = kernels::parse_backends("portable"), .threads = threads});
+    CHECK(program.plan().stages[0].steps[0].parts.size() == (threads == 1 ? 0u : static_cast<unsigned>(threads)));
+    filled.bind(program, g);
+    program.run();
+    got.push_back(output_of(program, y));
+    CHECK(got.back() == got.front());
+  }
+}

@@ -66,9 +66,11 @@ class MatmulOp final : public OpBase<MatmulOp> {
     if (calls.count > 1 || !choose(args.backends, &kernels::Backend::matmul, calls.each).matmul_by_element) {
       return 1;
     }
-    constexpr double operations_per_part = 4e6;  // some 40 us
-    return static_cast<int>(std::min({kernels::flops(calls.each) / operations_per_part,
-                                      std::max(calls.each.m, calls.each.n) / (1.0 * grain), 4096.0}));
+    // A few rows only wait for the memory of b: 10 operations in the time of a float.
+    const double floats = 1.0 * calls.each.n * calls.each.k;
+    const double operations = std::max(kernels::flops(calls.each), 10 * floats);
+    return static_cast<int>(std::min(
+        {operations / operations_per_part, std::max(calls.each.m, calls.each.n) / (1.0 * grain), 4096.0}));
   }
   bool prefers_whole(std::span<const Value> in, const Shape& out) const override {
     constexpr std::size_t large = 512 << 10, few = 1024;  // bytes: half of a second-level cache; samples

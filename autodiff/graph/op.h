@@ -18,6 +18,9 @@ namespace autodiff {
 /// Most inputs of an op: programs hold their addresses in an array of this size.
 inline constexpr std::size_t max_inputs = 64;
 
+/// What is worth a thread of its own: some 13 us of arithmetic.
+inline constexpr double operations_per_part = 1.3e6;
+
 /// How an op treats samples. `map`: sample n of the output needs only sample n of the batched inputs.
 /// `reduce`: a sum over samples, so that partial results of chunks can be added. `whole`: it needs all
 /// samples at once (or none).

@@ -29,10 +29,10 @@ Launch Compiler::chunk_launch(const Stage& stage, int id, int samples) {
   return launch(id, inputs, output);
 }
 
-// The kernels of one step of an unchunked stage, for several threads; none where one kernel does it all.
+// The kernels of one step of a stage without chunks, for several threads; none where one kernel does it all.
 std::vector<Launch> Compiler::part_launches(const Stage& stage, int id) {
   std::vector<Launch> out;
-  if (stage.chunked || options_.threads == 1) return out;
+  if (stage.chunks > 1 || options_.threads == 1) return out;
   const std::vector<Shape> inputs = input_shapes(id);
   LaunchArgs args{.inputs = inputs, .output = node(id).shape, .backends = options_.backends};
   args.parts = std::min(options_.threads, node(id).op->parts(args));

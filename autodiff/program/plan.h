@@ -39,8 +39,8 @@ struct Step {
   Operand output = {};
   Operand scratch = {};  ///< where the launches want scratch memory
   Launch launch = {}, tail_launch = {};
-  /// Of unchunked stages: kernels that together do what `launch` does, at the same time; with scratch memory
-  /// so many bytes apart.
+  /// Of stages without chunks, or with one: kernels that together do what `launch` does, at the same time;
+  /// with scratch memory so many bytes apart.
   std::vector<Launch> parts = {};
   std::size_t part_scratch = 0;
   Group group = {};  ///< of the first step of a group

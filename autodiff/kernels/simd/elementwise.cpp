@@ -54,8 +54,11 @@ template <Binary kind, bool flipped>
 void with_repeated_row(std::size_t rows, std::size_t n, const float* x, const float* row, float* y) {
   const Full d;
   float repeated[most_repeated + lanes<Full>];
-  for (std::size_t i = 0; i < n; ++i) repeated[i] = row[i];
-  for (std::size_t i = n; i < n + lanes<Full>; ++i) repeated[i] = repeated[i - n];
+  std::size_t i = 0;
+  do {
+    repeated[i] = row[i];
+  } while (++i < n);
+  for (; i < n + lanes<Full>; ++i) repeated[i] = repeated[i - n];
   const std::size_t advance = lanes<Full> % n;
   std::size_t at = 0;
   for_each_vector(rows * n, [&](auto load, auto store) HWY_ATTR {
