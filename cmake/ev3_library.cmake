@@ -28,11 +28,13 @@ function(ev3_library name)
 
   add_library(${name} STATIC ${sources})
   ev3_common(${name})
-  # Build time: nlohmann-json's templates take twice as long with any optimisation, above all under the sanitizers.
+  # nlohmann-json's templates take twice as long to build with any optimisation, above all under the sanitizers; in the
+  # program they should be small.
   foreach(source IN LISTS sources)
     file(STRINGS "${PROJECT_SOURCE_DIR}/${source}" json REGEX "^#include .*(nlohmann/json|_json|json_object)[.]h")
     if(json)
-      set_property(SOURCE "${PROJECT_SOURCE_DIR}/${source}" APPEND PROPERTY COMPILE_OPTIONS $<$<CONFIG:Debug>:-O0>)
+      set_property(SOURCE "${PROJECT_SOURCE_DIR}/${source}" APPEND PROPERTY COMPILE_OPTIONS
+        $<$<CONFIG:Debug>:-O0> $<$<CONFIG:Release>:-Os>)
     endif()
   endforeach()
   target_include_directories(${name} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>"
