@@ -61,13 +61,11 @@ void adam(const AdamW& o, const Arrays& a, float lr, std::int64_t t) {
                                           .weight_decay = o.weight_decay,
                                           .to_m = unbiased(o.b1),
                                           .to_v = unbiased(o.b2)};
-  auto* kernel = autodiff::kernels::adamw_reference;
-  for (const autodiff::kernels::Backend* backend : autodiff::kernels::default_backends()) {
-    if (!backend->adamw) continue;
-    kernel = backend->adamw;
-    break;
-  }
-  kernel(dims, a.g.data(), a.decay_from.data(), a.moments[0].data(), a.moments[1].data(), a.p.data());
+  using autodiff::kernels::Backend;
+  const Backend& backend =
+      autodiff::kernels::choose(autodiff::kernels::default_backends(), &Backend::adamw, dims);
+  backend.adamw.run(dims, a.g.data(), a.decay_from.data(), a.moments[0].data(), a.moments[1].data(),
+                    a.p.data());
 }
 
 void step(const AdamW& o, const Arrays& a, float lr, std::int64_t t) { adam(o, a, lr, t); }

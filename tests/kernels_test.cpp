@@ -3,63 +3,17 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <cstring>
-#include <functional>
 #include <limits>
 #include <vector>
 
-#include "autodiff/kernels/check.h"
-#include "autodiff/kernels/cpu.h"
-#include "autodiff/tensor/error.h"
-#include "autodiff/tensor/random.h"
-#include "tests/catch.h"
+#include "tests/kernel_rows.h"
 
-using namespace autodiff;
-using namespace autodiff::kernels;
+using namespace tests;
 
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
-
-std::vector<float> normal(std::size_t n, std::uint64_t stream, double scale = 1) {
-  std::vector<float> out(n);
-  const Random random{Seed{stream}};
-  for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<float>(scale * random.normal(i));
-  return out;
-}
-
-// The same bits, so that -0 is not 0 and NaN equals itself.
-bool same(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() &&
-         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
-}
-
-// Runs body with the simd row made for each instruction set in turn.
-void for_each_target(const std::function<void(const Backend&, const std::string&)>& body) {
-  const auto supported = simd_targets();
-  const std::string before = simd_target();
-  for (const std::string& target : compiled_simd_targets()) {
-    if (std::find(supported.begin(), supported.end(), target) == supported.end()) {
-      WARN("this CPU lacks " << target << ": not tested");
-      continue;
-    }
-    force_simd_target(target);
-    INFO("instruction set " << target);
-    REQUIRE(simd_target() == target);
-    body(*simd_backend(), target);
-  }
-  force_simd_target(before);
-  if (supported.empty()) WARN("no simd row: nothing tested");
-}
-
-void check_all(const Backend& backend) {
-  for (const KernelCheck& check : check_kernels(backend)) {
-    INFO(check.backend << " " << check.kernel << " " << check.dims);
-    INFO("error " << check.error << ", bound " << check.bound);
-    CHECK(check.ok);
-  }
-}
 
 std::vector<float> unary(const Backend& row, Unary kind, const std::vector<float>& x, float constant = 0) {
   std::vector<float> y(x.size());
@@ -106,58 +60,6 @@ TEST_CASE("every kernel stays within its bound and inside its arrays") {
   for_each_target([](const Backend& row, const std::string&) { check_all(row); });
 }
 
-TEST_CASE("Winograd's convolution within its bound, for every instruction set") {
-  for_each_target([](const Backend&, const std::string&) { check_all(*winograd_backend()); });
-}
-
-TEST_CASE("Winograd's convolution is off by a few times what direct sums in float are") {
-  if (!winograd_backend()) {
-    WARN("no row winograd: nothing tested");
-    return;
-  }
-  for (const int channels : {16, 32, 64}) {
-    const Conv2dDims d{.n = 2,
-                       .h = 16,
-                       .w = 16,
-                       .in = channels,
-                       .kh = 3,
-                       .kw = 3,
-                       .oh = 16,
-                       .ow = 16,
-                       .out = channels,
-                       .top = 1,
-                       .left = 1};
-    auto x = normal(d.x_size(), 1);
-    for (float& v : x) v = std::max(v, 0.0f);
-    const auto w = normal(d.w_size(), 2, 1 / std::sqrt(4.5 * channels)), dy = normal(d.y_size(), 3);
-    const std::vector<double> xd(x.begin(), x.end()), wd(w.begin(), w.end()), dyd(dy.begin(), dy.end());
-    std::vector<float> scratch(winograd_backend()->conv2d.scratch_bytes(d) / sizeof(float));
-    // The greatest error over the greatest element.
-    const auto error = [](const std::vector<float>& got, const std::vector<double>& want) {
-      double off = 0, top = 0;
-      for (std::size_t i = 0; i < got.size(); ++i) {
-        off = std::max(off, std::abs(static_cast<double>(got[i]) - want[i]));
-        top = std::max(top, std::abs(want[i]));
-      }
-      return off / top;
-    };
-    std::vector<double> y_want(d.y_size()), dw_want(d.w_size());
-    std::vector<float> y(d.y_size()), y_direct(d.y_size()), dw(d.w_size()), dw_direct(d.w_size());
-    conv2d_reference(d, xd.data(), wd.data(), y_want.data());
-    conv2d_reference(d, x.data(), w.data(), y_direct.data());
-    conv2d_filter_grad_reference(d, xd.data(), dyd.data(), dw_want.data());
-    conv2d_filter_grad_reference(d, x.data(), dy.data(), dw_direct.data());
-    winograd_backend()->conv2d.run(d, x.data(), w.data(), {scratch.data()}, y.data());
-    winograd_backend()->conv2d_filter_grad.run(d, x.data(), dy.data(), {scratch.data()}, dw.data());
-    INFO(channels << " channels: " << error(y, y_want) << ", direct " << error(y_direct, y_want)
-                  << "; filters " << error(dw, dw_want) << ", direct " << error(dw_direct, dw_want));
-    CHECK(error(y, y_want) < 2e-6);
-    CHECK(error(y, y_want) < 6 * error(y_direct, y_want));
-    CHECK(error(dw, dw_want) < 2e-6);
-    CHECK(error(dw, dw_want) < 6 * error(dw_direct, dw_want));
-  }
-}
-
 TEST_CASE("a check notices wrong values and writes outside the output") {
   Backend wrong{.name = "wrong"};
   wrong.unary = {[](const UnaryDims& d, const float* x, float* y) {
@@ -194,30 +96,6 @@ TEST_CASE("the simd kernels without rounding choices give the bits of the portab
     if (target != "SSE4" && target != "SSE2")
       exact.matmul = portable_backend()->matmul;  // fused multiply-add
     CHECK(same(everything_exact(exact), everything_exact(*portable_backend())));
-  });
-}
-
-TEST_CASE("simd matmul adds in the order of p, fused where the CPU can") {
-  for_each_target([](const Backend& row, const std::string& target) {
-    if (target == "SSE4" || target == "SSE2") return;
-    for (const auto& [m, n, k] :
-         {std::array{32, 2, 8}, {5, 61, 300}, {70, 3, 600}, {1, 100, 17}, {37, 150, 500}}) {
-      const auto a = normal(static_cast<std::size_t>(m * k), 1),
-                 b = normal(static_cast<std::size_t>(k * n), 2);
-      std::vector<float> c(static_cast<std::size_t>(m * n)), want;
-      row.matmul.run({m, n, k}, a.data(), b.data(), ScratchFor(row.matmul, {m, n, k}), c.data());
-      for (int i = 0; i < m; ++i) {
-        for (int j = 0; j < n; ++j) {
-          float sum = 0;
-          for (int p = 0; p < k; ++p) {
-            sum =
-                std::fma(a[static_cast<std::size_t>(i * k + p)], b[static_cast<std::size_t>(p * n + j)], sum);
-          }
-          want.push_back(sum);
-        }
-      }
-      CHECK(same(c, want));
-    }
   });
 }
 
@@ -337,52 +215,12 @@ TEST_CASE("AdamW has the bits of its definition, for every instruction set") {
     auto m = normal(d.n, 3), v = unary(*reference_backend(), Unary::square, m), p = normal(d.n, 4);
     auto m_want = m, v_want = v, p_want = p;
     adamw_reference(d, g.data(), from.data(), m_want.data(), v_want.data(), p_want.data());
-    row.adamw(d, g.data(), from.data(), m.data(), v.data(), p.data());
+    row.adamw.run(d, g.data(), from.data(), m.data(), v.data(), p.data());
     CHECK((same(m, m_want) && same(v, v_want) && same(p, p_want)));
-    row.adamw(d, g.data(), p.data(), m.data(), v.data(), p.data());  // its own parameters decay
+    row.adamw.run(d, g.data(), p.data(), m.data(), v.data(), p.data());  // its own parameters decay
     adamw_reference(d, g.data(), p_want.data(), m_want.data(), v_want.data(), p_want.data());
     CHECK((same(m, m_want) && same(v, v_want) && same(p, p_want)));
   });
-}
-
-TEST_CASE("parts of larger matrices are multiplied in their place") {
-  for (const Backend* row : enabled_backends()) {
-    if (!row->matmul.run) continue;
-    for (const auto& [m, n, k] : {std::array{37, 150, 70}, {9, 3, 5}, {130, 2, 7}, {2, 50, 0}}) {
-      for (int t = 0; t < 4; ++t) {
-        INFO(row->name << ' ' << m << ' ' << n << ' ' << k << ' ' << t);
-        const MatmulDims dense{m, n, k, (t & 1) != 0, (t & 2) != 0};
-        MatmulDims d = dense;
-        d.lda = d.row_of_a() + 3;
-        d.ldb = d.row_of_b() + 5;
-        d.ldc = d.row_of_c() + 7;
-        const auto size = [](int rows, int row_length) {
-          return static_cast<std::size_t>(rows * row_length);
-        };
-        const auto a = normal(size(d.transpose_a ? k : m, d.lda), 1),
-                   b = normal(size(d.transpose_b ? n : k, d.ldb), 2);
-        const auto cut = [&](const std::vector<float>& from, int rows, int columns, int row_length) {
-          std::vector<float> out;
-          for (int i = 0; i < rows; ++i) {
-            const auto first = from.begin() + std::ptrdiff_t{i} * row_length;
-            out.insert(out.end(), first, first + columns);
-          }
-          return out;
-        };
-        const auto a_dense = cut(a, d.transpose_a ? k : m, d.transpose_a ? m : k, d.lda);
-        const auto b_dense = cut(b, d.transpose_b ? n : k, d.transpose_b ? k : n, d.ldb);
-        std::vector<float> c(size(m, d.ldc), 7), want(size(m, n));
-        row->matmul.run(d, a.data(), b.data(), ScratchFor(row->matmul, d), c.data());
-        row->matmul.run(dense, a_dense.data(), b_dense.data(), ScratchFor(row->matmul, dense), want.data());
-        CHECK(same(cut(c, m, n, d.ldc), want));
-        bool untouched = true;
-        for (std::size_t i = 0; i < c.size(); ++i) {
-          if (i % static_cast<std::size_t>(d.ldc) >= static_cast<std::size_t>(n)) untouched &= c[i] == 7;
-        }
-        CHECK(untouched);
-      }
-    }
-  }
 }
 
 TEST_CASE("instruction sets can be chosen by name") {

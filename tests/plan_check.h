@@ -101,11 +101,10 @@ class PlanWalk {
   }
 
   static std::size_t work_bytes(const autodiff::Step& step) {
-    const std::size_t whole = std::max(step.launch.scratch_bytes, step.tail_launch.scratch_bytes);
     for (const autodiff::Launch& part : step.parts) {
       if (part.scratch_bytes > step.part_scratch) throw autodiff::Error("a part ends beyond its scratch");
     }
-    return std::max(whole, step.parts.size() * step.part_scratch);
+    return step.scratch_bytes();
   }
 
   // The first word of an operand's part; none for memory of the caller.

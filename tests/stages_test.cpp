@@ -132,7 +132,8 @@ TEST_CASE("a single row and a large matrix are shared by the threads as well") {
   std::vector<Floats> got;
   for (const int threads : {1, 2, 3}) {
     Program program = compile(g, {y}, {.backends = kernels::parse_backends("portable"), .threads = threads});
-    CHECK(program.plan().stages[0].steps[0].parts.size() == (threads == 1 ? 0u : static_cast<unsigned>(threads)));
+    CHECK(program.plan().stages[0].steps[0].parts.size() ==
+          (threads == 1 ? 0u : static_cast<unsigned>(threads)));
     filled.bind(program, g);
     program.run();
     got.push_back(output_of(program, y));

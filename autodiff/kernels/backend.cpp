@@ -44,7 +44,8 @@ const Backend* reference_backend() {
                            .avg_pool = {avg_pool_reference<float>},
                            .avg_pool_grad = {avg_pool_grad_reference<float>},
                            .moments = {moments_reference<float>},
-                           .dropout = {dropout_reference<float>}};
+                           .dropout = {dropout_reference<float>},
+                           .adamw = {adamw_reference}};
   return &row;
 }
 

@@ -82,11 +82,10 @@ struct Backend {
   Entry<PoolDims, const float*, float*> avg_pool_grad{};
   Entry<MomentsDims, const float*, float*> moments{};
   Entry<DropoutDims, const float*, const Label*, float*> dropout{};
+  Entry<AdamwDims, const float*, const float*, float*, float*, float*>
+      adamw{};  ///< with the reference's bits
   /// Runs a chain of element-wise functions; gives the bits that `unary` and `binary` of the row give.
   void (*pointwise)(const PointwiseDims& dims, std::size_t rows, float* const* operands) = nullptr;
-  /// As adamw_reference, with its bits.
-  void (*adamw)(const AdamwDims& dims, const float* g, const float* from, float* m, float* v,
-                float* p) = nullptr;
 };
 
 /// Backends in the order in which they are asked.

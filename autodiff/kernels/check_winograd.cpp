@@ -60,6 +60,16 @@ void for_each_tile(const Conv2dDims& d, Body body) {
   }
 }
 
+// v [36, inputs]: the patches of all channels under the tile that begins at (i0, j0).
+void transform_patches(const Conv2dDims& d, const Images& images, int n, int i0, int j0,
+                       std::vector<double>& v) {
+  for (int c = 0; c < d.in; ++c) {
+    both_ways(
+        transform_patch, [&](int p, int q) { return images.at(n, i0 - d.top + p, j0 - d.left + q, c); },
+        [&](int i, int j, double value) { v[index(i, j, c, d.in)] = value; });
+  }
+}
+
 }  // namespace
 
 std::vector<double> winograd_magnitudes(const Conv2dDims& d, const std::vector<double>& x,
@@ -76,11 +86,7 @@ std::vector<double> winograd_magnitudes(const Conv2dDims& d, const std::vector<d
   const Images images{x, d.h, d.w, d.in};
   std::vector<double> v(static_cast<std::size_t>(products * d.in)), m(static_cast<std::size_t>(products));
   for_each_tile(d, [&](int n, int i0, int j0) {
-    for (int c = 0; c < d.in; ++c) {
-      both_ways(
-          transform_patch, [&](int p, int q) { return images.at(n, i0 - d.top + p, j0 - d.left + q, c); },
-          [&](int i, int j, double value) { v[index(i, j, c, d.in)] = value; });
-    }
+    transform_patches(d, images, n, i0, j0, v);
     for (int o = 0; o < d.out; ++o) {
       for (int p = 0; p < products; ++p) {
         double sum = 0;
@@ -109,11 +115,7 @@ std::vector<double> winograd_filter_grad_magnitudes(const Conv2dDims& d, const s
   const Transposed outputs_back(transform_back);
   const Transposed filter_back(transform_filter);
   for_each_tile(d, [&](int n, int i0, int j0) {
-    for (int c = 0; c < d.in; ++c) {
-      both_ways(
-          transform_patch, [&](int p, int q) { return images.at(n, i0 - d.top + p, j0 - d.left + q, c); },
-          [&](int i, int j, double value) { v[index(i, j, c, d.in)] = value; });
-    }
+    transform_patches(d, images, n, i0, j0, v);
     for (int o = 0; o < d.out; ++o) {
       both_ways(
           outputs_back.t, [&](int p, int q) { return gradients.at(n, i0 + p, j0 + q, o); },

@@ -40,18 +40,34 @@ std::vector<Launch> Compiler::part_launches(const Stage& stage, int id) {
   return out;
 }
 
-void Compiler::make_steps(Stage& stage, const std::vector<int>& nodes) {
+void Compiler::choose_kernels(Stage& stage, const std::vector<int>& nodes) {
   for (const int id : nodes) {
     const Node& n = node(id);
     Step step{.node = origin(id)};
-    for (const Value& in : n.inputs) step.inputs.push_back(operand(in.id, stage.chunked));
-    step.output = operand(id, stage.chunked);
-    step.scratch = {.base = Operand::scratch, .offset = work_offset_[static_cast<std::size_t>(id)]};
     step.launch = chunk_launch(stage, id, stage.chunk);
     if (stage.chunks > 1) step.tail_launch = chunk_launch(stage, id, stage.tail());
     step.parts = part_launches(stage, id);
     for (const Launch& part : step.parts)
       step.part_scratch = std::max(step.part_scratch, aligned(part.scratch_bytes));
+    step.row = {.op = n.op->name() + (info(id).again ? " again" : ""),
+                .shape = n.shape,
+                .dtype = n.dtype,
+                .flops = n.op->flops(input_shapes(id), n.shape)};
+    for (const Value& in : n.inputs) {
+      step.row.inputs += (step.row.inputs.empty() ? "" : " ") + in.shape().str();
+    }
+    stage.steps.push_back(std::move(step));
+  }
+}
+
+void Compiler::bind_operands(Stage& stage, const std::vector<int>& nodes) {
+  for (std::size_t t = 0; t < nodes.size(); ++t) {
+    const int id = nodes[t];
+    const Node& n = node(id);
+    Step& step = stage.steps[t];
+    for (const Value& in : n.inputs) step.inputs.push_back(operand(in.id, stage.chunked));
+    step.output = operand(id, stage.chunked);
+    step.scratch = {.base = Operand::scratch, .offset = work_offset_[static_cast<std::size_t>(id)]};
     if (info(id).role == BatchRole::reduce && stage.chunks > 1) {
       const std::size_t bytes = aligned(n.shape.size() * dtype_size(n.dtype));
       const Operand partials{.base = Operand::arena,
@@ -68,14 +84,6 @@ void Compiler::make_steps(Stage& stage, const std::vector<int>& nodes) {
       stage.combinations.push_back(std::move(whole));
       step.output = partials;
     }
-    step.row = {.op = n.op->name() + (info(id).again ? " again" : ""),
-                .shape = n.shape,
-                .dtype = n.dtype,
-                .flops = n.op->flops(input_shapes(id), n.shape)};
-    for (const Value& in : n.inputs) {
-      step.row.inputs += (step.row.inputs.empty() ? "" : " ") + in.shape().str();
-    }
-    stage.steps.push_back(std::move(step));
   }
 }
 

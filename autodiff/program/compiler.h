@@ -49,8 +49,9 @@ class Compiler {
     find_chained();
     place_arena();
     for (std::size_t s = 0; s < by_stage_.size(); ++s) {
+      choose_kernels(plan_->stages[s], by_stage_[s]);
       place_scratch(s);
-      make_steps(plan_->stages[s], by_stage_[s]);
+      bind_operands(plan_->stages[s], by_stage_[s]);
       for (const Together& group : groups_[s]) make_group(plan_->stages[s], group, by_stage_[s]);
     }
     copy_outputs();
@@ -94,7 +95,8 @@ class Compiler {
   Operand operand(int id, bool as_samples);
 
   // compile.cpp: the kernel calls
-  void make_steps(Stage& stage, const std::vector<int>& nodes);
+  void choose_kernels(Stage& stage, const std::vector<int>& nodes);
+  void bind_operands(Stage& stage, const std::vector<int>& nodes);
   void copy_outputs();
   Launch launch(int id, const std::vector<Shape>& inputs, const Shape& output) const;
   Launch chunk_launch(const Stage& stage, int id, int samples);

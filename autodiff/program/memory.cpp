@@ -78,13 +78,7 @@ void Compiler::place_scratch(std::size_t s) {
       const auto at = index.find(info(in.id).root);
       if (at != index.end()) lives[at->second].last = last;
     }
-    std::size_t work = chunk_launch(stage, id, stage.chunk).scratch_bytes;
-    if (stage.chunks > 1) work = std::max(work, chunk_launch(stage, id, stage.tail()).scratch_bytes);
-    std::size_t most = 0;
-    const std::vector<Launch> parts = part_launches(stage, id);
-    for (const Launch& part : parts) most = std::max(most, aligned(part.scratch_bytes));
-    work = std::max(work, most * parts.size());
-    if (work > 0) {
+    if (const std::size_t work = stage.steps[t].scratch_bytes(); work > 0) {
       lives.push_back({work, first, last});
       places.push_back(&work_offset_[static_cast<std::size_t>(id)]);
     }

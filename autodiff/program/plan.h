@@ -2,6 +2,7 @@
 // intermediate.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -43,6 +44,11 @@ struct Step {
   /// with scratch memory so many bytes apart.
   std::vector<Launch> parts = {};
   std::size_t part_scratch = 0;
+  /// Scratch memory that they want.
+  std::size_t scratch_bytes() const {
+    const std::size_t whole = std::max(launch.scratch_bytes, tail_launch.scratch_bytes);
+    return std::max(whole, parts.size() * part_scratch);
+  }
   Group group = {};  ///< of the first step of a group
   /// For printing. An output that is copied to its place is a step of its own, "copy".
   struct Row {

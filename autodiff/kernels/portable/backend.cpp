@@ -24,7 +24,8 @@ const Backend* portable_backend() {
                            .avg_pool = {avg_pool_reference<float>},
                            .avg_pool_grad = {avg_pool_grad_reference<float>},
                            .moments = {portable::moments},
-                           .dropout = {portable::dropout}};
+                           .dropout = {portable::dropout},
+                           .adamw = {adamw_reference}};
   return &row;
 }
 

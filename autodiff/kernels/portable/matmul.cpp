@@ -13,11 +13,20 @@ namespace {
 void accumulate(int m, int n, int k, const float* a, std::ptrdiff_t row, std::ptrdiff_t column,
                 const float* b, std::ptrdiff_t stride, float* c, std::ptrdiff_t c_stride) {
   for (std::ptrdiff_t i = 0; i < m; ++i) {
-    float* out = c + i * c_stride;
-    for (std::ptrdiff_t p = 0; p < k; ++p) {
-      const float factor = a[i * row + p * column];
-      const float* in = b + p * stride;
-      for (std::ptrdiff_t j = 0; j < n; ++j) out[j] += factor * in[j];
+    float* __restrict out = c + i * c_stride;
+    const float* factor = a + i * row;
+    const float* in = b;
+    std::ptrdiff_t p = 0;
+    for (; p + 4 <= k;
+         p += 4, factor += 4 * column, in += 4 * stride) {  // one load and store for four products
+      const float f0 = factor[0], f1 = factor[column], f2 = factor[2 * column], f3 = factor[3 * column];
+      const float *in1 = in + stride, *in2 = in1 + stride, *in3 = in2 + stride;
+      for (std::ptrdiff_t j = 0; j < n; ++j) {
+        out[j] = out[j] + f0 * in[j] + f1 * in1[j] + f2 * in2[j] + f3 * in3[j];
+      }
+    }
+    for (; p < k; ++p, factor += column, in += stride) {
+      for (std::ptrdiff_t j = 0; j < n; ++j) out[j] += factor[0] * in[j];
     }
   }
 }

@@ -6,8 +6,10 @@
 //
 // Won over portable on a Zen 4 (thread time, each the best of 15 interleaved runs), AVX-512: 3 to 11 times
 // for the products of a 2-8-2 network with batch 32, 5.6 for 32 x 64 x 64 (108 GFLOP/s), 4.7 to 7.2 for 128 x
-// 512 x 784 (95), up to 7.8 for 512^3 (98 of 117 at most), 1.8 to 2.9 for a single row. AVX2: up to a quarter
-// less; SSE4: 2 to 4 times.
+// 512 x 784, up to 7.8 for 512^3, 1.8 to 2.9 for a single row. AVX2: up to a quarter
+// less; SSE4: 2 to 4 times. Since then rows of a are packed where they are met often: 110 GFLOP/s for 512^3,
+// 103 for 1024^3, 107 for 128 x 512 x 784, of 118 at most; and the portable kernel takes four products at a
+// time: 27 for 512^3.
 #include <algorithm>
 
 #include "autodiff/kernels/simd/simd.h"
@@ -17,21 +19,12 @@
 #define HWY_TARGET_INCLUDE "autodiff/kernels/simd/matmul.cpp"
 #include <hwy/foreach_target.h>
 
-#include "autodiff/kernels/simd/vector_inl.h"
+#include "autodiff/kernels/simd/matmul_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace autodiff::kernels::simd::HWY_NAMESPACE {
 #if EV3_HAVE_VECTORS
 namespace {
-
-// Element (i, j) is data[i * row + j * column]; one of the two steps is 1.
-struct Matrix {
-  const float* data;
-  std::size_t row, column;
-
-  const float* at(std::size_t i, std::size_t j) const { return data + i * row + j * column; }
-  Matrix transposed() const { return {data, column, row}; }
-};
 
 #if (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3) || HWY_ARCH_ARM_A64
 constexpr int tile_rows = 8;  // 32 registers: 8 x 3 sums
@@ -41,44 +34,6 @@ constexpr int tile_rows = 4;  // 16 registers: 4 x 3 sums
 constexpr int tile_vectors = 3;
 constexpr std::size_t block_k = 384;  // a strip of b is at most 72 KiB
 
-// c [R, width] (+)= a [R, k] b [k, width]; C vectors hold a row. The last one ends where the row ends and so
-// overlaps the one before: both compute the same. Only a row shorter than one vector is stored in part, and
-// its b must be padded to a whole one.
-template <int R, int C, class D>
-HWY_INLINE void tile(D d, std::size_t k, const Matrix& a, const float* b, std::size_t b_row, float* c,
-                     std::size_t c_row, std::size_t width, bool add) {
-  constexpr std::size_t N = lanes<D>, rows = R, vectors = C;
-  const bool part = width < N;
-  const std::size_t last = part ? 0 : width - N;
-  const auto at = [last](std::size_t j) { return j + 1 < vectors ? j * N : last; };
-  hn::Vec<D> sum[rows][vectors];
-  for (std::size_t i = 0; i < rows; ++i) {
-    for (std::size_t j = 0; j < vectors; ++j) {
-      const float* from = c + i * c_row + at(j);
-      sum[i][j] = !add ? hn::Zero(d) : part ? load_first(d, from, width) : hn::LoadU(d, from);
-    }
-  }
-  const float* factors = a.data;
-  for (std::size_t p = 0; p < k; ++p, b += b_row, factors += a.column) {
-    hn::Vec<D> row[vectors];
-    for (std::size_t j = 0; j < vectors; ++j) row[j] = hn::LoadU(d, b + at(j));
-    for (std::size_t i = 0; i < rows; ++i) {
-      const auto factor = hn::Set(d, factors[i * a.row]);
-      for (std::size_t j = 0; j < vectors; ++j) sum[i][j] = hn::MulAdd(factor, row[j], sum[i][j]);
-    }
-  }
-  for (std::size_t i = 0; i < rows; ++i) {
-    for (std::size_t j = 0; j < vectors; ++j) {
-      float* to = c + i * c_row + at(j);
-      if (part) {
-        store_first(sum[i][j], d, to, width);
-      } else {
-        hn::StoreU(sum[i][j], d, to);
-      }
-    }
-  }
-}
-
 // Rows of a: first those that are packed, tile_rows at a time, then the others.
 struct Rows {
   const float* packed;
@@ -86,20 +41,7 @@ struct Rows {
   Matrix others;
 };
 
-// c [m, width] (+)= a [m, k] b [k, width], R rows at a time, then R / 2, ...
-template <int R, int C, class D>
-void strip(D d, std::size_t m, std::size_t k, Matrix a, const float* b, std::size_t b_row, float* c,
-           std::size_t c_row, std::size_t width, bool add) {
-  for (; m >= R; m -= R) {
-    tile<R, C>(d, k, a, b, b_row, c, c_row, width, add);
-    a.data += R * a.row;
-    c += R * c_row;
-  }
-  if constexpr (R > 1) {
-    if (m > 0) strip<R / 2, C>(d, m, k, a, b, b_row, c, c_row, width, add);
-  }
-}
-
+// The same for rows that are packed in part.
 template <int C, class D>
 void strip(D d, std::size_t m, std::size_t k, const Rows& a, const float* b, std::size_t b_row, float* c,
            std::size_t c_row, std::size_t width, bool add) {

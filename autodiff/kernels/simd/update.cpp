@@ -34,7 +34,7 @@ void adamw(const AdamwDims& d, const float* g, const float* from, float* m, floa
 
 void add_update([[maybe_unused]] Backend& row) {
 #if EV3_HAVE_VECTORS
-  row.adamw = adamw;
+  row.adamw = {adamw};
 #endif
 }
 

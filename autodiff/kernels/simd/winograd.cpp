@@ -7,8 +7,8 @@
 // over tiles of v and the transformed dy.
 //
 // Won over simd/conv2d.cpp on a Zen 4 with AVX-512 (8 images, each the best of 25 runs, microseconds forward
-// and for the filters): 16 channels of 32 x 32: 171, 167 (simd: 380, 372); 32 of 16 x 16: 128, 128 (319,
-// 307); 64 of 8 x 8: 114, 124 (308, 319). That is 220 to 330 GFLOP/s of the convolution's nominal operations,
+// and for the filters): 16 channels of 32 x 32: 159, 172 (simd: 328, 318); 32 of 16 x 16: 126, 125 (331,
+// 324); 64 of 8 x 8: 117, 124 (305, 380). That is 220 to 320 GFLOP/s of the convolution's nominal operations,
 // where 117 are the most that the CPU's multiply-add gives.
 //
 // Every m is one chain of fused multiply-adds over the inputs, every du one over the tiles: the bits do not
@@ -22,6 +22,7 @@
 #define HWY_TARGET_INCLUDE "autodiff/kernels/simd/winograd.cpp"
 #include <hwy/foreach_target.h>
 
+#include "autodiff/kernels/simd/matmul_inl.h"
 #include "autodiff/kernels/simd/winograd_inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -141,54 +142,16 @@ void transform_patches(D d, const Conv2dDims& dims, const Sizes& s, const float*
   }
 }
 
-// c [R, C vectors] (+)= the sum over p of a[p, r] b[p, v], where a[p, r] is a[p a_step + r a_row].
-template <int R, int C, class D>
-HWY_INLINE void product(D d, std::size_t k, const float* a, std::size_t a_step, std::size_t a_row,
-                        const float* b, std::size_t b_row, float* c, std::size_t c_row, bool add) {
-  constexpr std::size_t N = lanes<D>, rows = R, vectors = C;
-  hn::Vec<D> sum[rows][vectors];
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t v = 0; v < vectors; ++v) {
-      sum[r][v] = add ? hn::LoadU(d, c + r * c_row + v * N) : hn::Zero(d);
-    }
-  }
-  for (std::size_t p = 0; p < k; ++p, a += a_step, b += b_row) {
-    hn::Vec<D> row[vectors];
-    for (std::size_t v = 0; v < vectors; ++v) row[v] = hn::LoadU(d, b + v * N);
-    for (std::size_t r = 0; r < rows; ++r) {
-      const auto factor = hn::Set(d, a[r * a_row]);
-      for (std::size_t v = 0; v < vectors; ++v) sum[r][v] = hn::MulAdd(factor, row[v], sum[r][v]);
-    }
-  }
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t v = 0; v < vectors; ++v) hn::StoreU(sum[r][v], d, c + r * c_row + v * N);
-  }
-}
-
-// The same for `rows` rows, R at a time, then R / 2, ...
-template <int R, int C, class D>
-HWY_INLINE void strip(D d, std::size_t rows, std::size_t k, const float* a, std::size_t a_step,
-                      std::size_t a_row, const float* b, std::size_t b_row, float* c, std::size_t c_row,
-                      bool add) {
-  for (; rows >= R; rows -= R, a += R * a_row, c += R * c_row) {
-    product<R, C>(d, k, a, a_step, a_row, b, b_row, c, c_row, add);
-  }
-  if constexpr (R > 1) {
-    if (rows > 0) strip<R / 2, C>(d, rows, k, a, a_step, a_row, b, b_row, c, c_row, add);
-  }
-}
-
-// And for `width` columns, a multiple of the vector.
+// c [rows, width] (+)= a [rows, k] b [k, width], where width is a multiple of the vector.
 template <class D>
-HWY_INLINE void matrix(D d, std::size_t rows, std::size_t width, std::size_t k, const float* a,
-                       std::size_t a_step, std::size_t a_row, const float* b, std::size_t b_row, float* c,
-                       std::size_t c_row, bool add) {
+HWY_INLINE void product(D d, std::size_t rows, std::size_t width, std::size_t k, const Matrix& a,
+                        const float* b, float* c, bool add) {
   constexpr std::size_t N = lanes<D>;
   std::size_t o = 0;
   for (; o + 2 * N <= width; o += 2 * N) {
-    strip<sums / 2, 2>(d, rows, k, a, a_step, a_row, b + o, b_row, c + o, c_row, add);
+    strip<sums / 2, 2>(d, rows, k, a, b + o, width, c + o, width, 2 * N, add);
   }
-  if (o < width) strip<sums, 1>(d, rows, k, a, a_step, a_row, b + o, b_row, c + o, c_row, add);
+  if (o < width) strip<sums, 1>(d, rows, k, a, b + o, width, c + o, width, N, add);
 }
 
 template <class D>
@@ -226,8 +189,8 @@ void conv2d(D d, const Conv2dDims& dims, const float* x, const float* w, float* 
     const std::size_t count = std::min(s.block, s.tiles - first);
     transform_patches(d, dims, s, x, first, count, v);
     for (std::size_t p = 0; p < products; ++p) {
-      matrix(d, count, s.out_row, s.in, v + p * s.v_step, 1, s.in_row, u + p * s.u_step, s.out_row,
-             m + p * s.m_step, s.out_row, false);
+      product(d, count, s.out_row, s.in, {v + p * s.v_step, s.in_row, 1}, u + p * s.u_step, m + p * s.m_step,
+              false);
     }
     scatter(d, dims, s, m, first, count, y);
   }
@@ -247,8 +210,8 @@ void conv2d_filter_grad(D d, const Conv2dDims& dims, const float* x, const float
                           s.m_step);
     }
     for (std::size_t p = 0; p < products; ++p) {
-      matrix(d, s.in, s.out_row, count, v + p * s.v_step, s.in_row, 1, m + p * s.m_step, s.out_row,
-             u + p * s.u_step, s.out_row, first > 0);
+      product(d, s.in, s.out_row, count, {v + p * s.v_step, 1, s.in_row}, m + p * s.m_step, u + p * s.u_step,
+              first > 0);
     }
   }
   for (std::size_t i = 0; i < s.in; ++i) {

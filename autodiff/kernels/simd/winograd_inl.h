@@ -23,6 +23,13 @@ constexpr float aa = a * a, bb = b * b;
 constexpr auto at_0 = static_cast<float>(points::at_0), at_a = static_cast<float>(points::at_a),
                at_b = static_cast<float>(points::at_b);
 
+/// even +- point odd: the values of a polynomial at two opposite points.
+template <class V>
+HWY_INLINE void sum_and_difference(V point, V odd, V even, V& sum, V& difference) {
+  sum = hn::MulAdd(point, odd, even);
+  difference = hn::NegMulAdd(point, odd, even);
+}
+
 // B^T x: 6 -> 6
 struct Patch {
   static constexpr int from = patch, to = patch;
@@ -34,10 +41,8 @@ struct Patch {
     const auto other_a = hn::Set(d, bb), other_b = hn::Set(d, aa);
     const auto even_a = hn::NegMulAdd(other_a, x[2], x[4]), odd_a = hn::NegMulAdd(other_a, x[1], x[3]);
     const auto even_b = hn::NegMulAdd(other_b, x[2], x[4]), odd_b = hn::NegMulAdd(other_b, x[1], x[3]);
-    y[1] = hn::MulAdd(hn::Set(d, a), odd_a, even_a);
-    y[2] = hn::NegMulAdd(hn::Set(d, a), odd_a, even_a);
-    y[3] = hn::MulAdd(hn::Set(d, b), odd_b, even_b);
-    y[4] = hn::NegMulAdd(hn::Set(d, b), odd_b, even_b);
+    sum_and_difference(hn::Set(d, a), odd_a, even_a, y[1], y[2]);
+    sum_and_difference(hn::Set(d, b), odd_b, even_b, y[3], y[4]);
   }
 };
 
@@ -50,10 +55,8 @@ struct Filter {
     y[5] = g[2];
     const auto even_a = hn::MulAdd(hn::Set(d, aa * at_a), g[2], hn::Mul(hn::Set(d, at_a), g[0]));
     const auto even_b = hn::MulAdd(hn::Set(d, bb * at_b), g[2], hn::Mul(hn::Set(d, at_b), g[0]));
-    y[1] = hn::MulAdd(hn::Set(d, a * at_a), g[1], even_a);
-    y[2] = hn::NegMulAdd(hn::Set(d, a * at_a), g[1], even_a);
-    y[3] = hn::MulAdd(hn::Set(d, b * at_b), g[1], even_b);
-    y[4] = hn::NegMulAdd(hn::Set(d, b * at_b), g[1], even_b);
+    sum_and_difference(hn::Set(d, a * at_a), g[1], even_a, y[1], y[2]);
+    sum_and_difference(hn::Set(d, b * at_b), g[1], even_b, y[3], y[4]);
   }
 };
 
@@ -81,10 +84,8 @@ struct OutputsBack {
     const auto even_a = hn::MulAdd(hn::Set(d, aa), y[2], y[0]),
                even_b = hn::MulAdd(hn::Set(d, bb), y[2], y[0]);
     const auto odd_a = hn::MulAdd(hn::Set(d, aa), y[3], y[1]), odd_b = hn::MulAdd(hn::Set(d, bb), y[3], y[1]);
-    m[1] = hn::MulAdd(hn::Set(d, a), odd_a, even_a);
-    m[2] = hn::NegMulAdd(hn::Set(d, a), odd_a, even_a);
-    m[3] = hn::MulAdd(hn::Set(d, b), odd_b, even_b);
-    m[4] = hn::NegMulAdd(hn::Set(d, b), odd_b, even_b);
+    sum_and_difference(hn::Set(d, a), odd_a, even_a, m[1], m[2]);
+    sum_and_difference(hn::Set(d, b), odd_b, even_b, m[3], m[4]);
   }
 };
 
