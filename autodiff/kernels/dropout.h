@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "autodiff/kernels/scalar.h"
-#include "autodiff/tensor/random.h"
+#include "autodiff/tensor/philox.h"
 
 namespace autodiff::kernels {
 
@@ -23,7 +23,8 @@ struct DropoutDims {
 
 /// Four random words: those of elements 4 group .. 4 group + 3. The last counter word keeps them apart from
 /// the numbers of tensor/random.h, which have 0 or 1 there.
-inline std::array<std::uint32_t, 4> dropout_words(std::size_t group, std::uint32_t layer, std::int32_t key) {
+constexpr std::array<std::uint32_t, 4> dropout_words(std::size_t group, std::uint32_t layer,
+                                                     std::int32_t key) {
   const std::uint64_t g = group;
   return philox({static_cast<std::uint32_t>(g), static_cast<std::uint32_t>(g >> 32), layer, 2},
                 {static_cast<std::uint32_t>(key), 0x64726f70});

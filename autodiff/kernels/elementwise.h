@@ -18,7 +18,7 @@ struct UnaryDims {
 };
 
 template <class T>
-T unary_reference(Unary kind, T x, double c) {
+EV3_SHARED T unary_reference(Unary kind, T x, double c) {
   using std::exp, std::log, std::sqrt, std::tanh;
   switch (kind) {
     case Unary::relu:
@@ -64,7 +64,7 @@ struct BinaryDims {
 };
 
 template <class T>
-T binary_reference(Binary kind, T a, T b) {
+EV3_SHARED T binary_reference(Binary kind, T a, T b) {
   switch (kind) {
     case Binary::add:
       return a + b;

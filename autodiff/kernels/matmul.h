@@ -15,9 +15,9 @@ struct MatmulDims {
   bool transpose_a = false, transpose_b = false;
   int lda = 0, ldb = 0, ldc = 0;
 
-  int row_of_a() const { return lda ? lda : transpose_a ? m : k; }
-  int row_of_b() const { return ldb ? ldb : transpose_b ? k : n; }
-  int row_of_c() const { return ldc ? ldc : n; }
+  constexpr int row_of_a() const { return lda ? lda : transpose_a ? m : k; }
+  constexpr int row_of_b() const { return ldb ? ldb : transpose_b ? k : n; }
+  constexpr int row_of_c() const { return ldc ? ldc : n; }
 };
 
 /// Multiplications and additions.

@@ -6,6 +6,13 @@
 #include <cmath>
 #include <complex>
 
+/// Functions of single elements, which kernels for a CUDA device share.
+#ifdef __CUDACC__
+#define EV3_SHARED __host__ __device__
+#else
+#define EV3_SHARED
+#endif
+
 namespace autodiff::kernels {
 
 /// Sums of float are formed in double, all others in their own type.
@@ -21,13 +28,13 @@ template <class T>
 using Accumulator = typename AccumulatorOf<T>::type;
 
 /// The real part, on which comparisons branch: an imaginary perturbation never changes a decision.
-inline float real_part(float x) { return x; }
-inline double real_part(double x) { return x; }
+EV3_SHARED inline float real_part(float x) { return x; }
+EV3_SHARED inline double real_part(double x) { return x; }
 inline double real_part(const std::complex<double>& x) { return x.real(); }
 
 /// A double as a T.
 template <class T>
-T constant(double x) {
+EV3_SHARED T constant(double x) {
   return T(static_cast<decltype(real_part(T()))>(x));
 }
 

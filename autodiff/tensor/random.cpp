@@ -41,17 +41,6 @@ double polynomial(const std::array<double, N>& highest_first, double x) {
 
 }  // namespace
 
-std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key) {
-  for (int round = 0; round < 10; ++round) {
-    const auto [low0, high0] = split(std::uint64_t{0xD2511F53} * counter[0]);
-    const auto [low1, high1] = split(std::uint64_t{0xCD9E8D57} * counter[2]);
-    counter = {high1 ^ counter[1] ^ key[0], low1, high0 ^ counter[3] ^ key[1], low0};
-    key[0] += 0x9E3779B9;
-    key[1] += 0xBB67AE85;
-  }
-  return counter;
-}
-
 Seed Seed::stream(std::string_view name) const {
   std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
   for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;

@@ -11,11 +11,9 @@
 #include <string_view>
 #include <vector>
 
-namespace autodiff {
+#include "autodiff/tensor/philox.h"
 
-/// Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
-/// four words of random bits from a counter and a key.
-std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
+namespace autodiff {
 
 /// Where random numbers come from. One master seed has a named sub-stream for each purpose
 /// (seed.stream("init"), seed.stream("explore").stream(3)), so that adding a purpose changes no other
