@@ -1,11 +1,15 @@
 # ev3_common(TARGET): what holds for all our code.
 function(ev3_common target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -fno-math-errno)
+  # nvcc's own output is not pedantic.
+  set(cpp "$<$<COMPILE_LANGUAGE:CXX>:")
+  target_compile_options(${target} PRIVATE "${cpp}-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-fno-math-errno>")
+  target_compile_options(${target} PRIVATE
+    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wshadow,-Wconversion;--expt-relaxed-constexpr;-fmad=false>")
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     target_compile_options(${target} PRIVATE -Wno-restrict)  # "text" + std::string: a false alarm, GCC bug 105651
   endif()
   if(EV3_WERROR)
-    target_compile_options(${target} PRIVATE -Werror)
+    target_compile_options(${target} PRIVATE "${cpp}-Werror>" "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>")
   endif()
 endfunction()
 
@@ -15,7 +19,8 @@ function(ev3_library name)
   cmake_parse_arguments(arg "" "" "FOLDERS;EXCEPT;LINK" ${ARGN})
   set(sources "")
   foreach(folder IN LISTS arg_FOLDERS)
-    file(GLOB found CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/${folder}/*.cpp")
+    file(GLOB found CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/${folder}/*.cpp"
+         "${PROJECT_SOURCE_DIR}/${folder}/*.cu")
     list(APPEND sources ${found})
   endforeach()
   if(NOT EV3_HAVE_JSON)
@@ -41,7 +46,7 @@ function(ev3_library name)
                                             "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/ev3>")
   target_compile_features(${name} PUBLIC cxx_std_20)
   # Public, because the headers hold templates: fused multiply-adds would change results between compilers.
-  target_compile_options(${name} PUBLIC -ffp-contract=off)
+  target_compile_options(${name} PUBLIC $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   foreach(library IN LISTS arg_LINK)
     if(TARGET ${library})

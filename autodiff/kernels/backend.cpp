@@ -21,7 +21,6 @@ const Backend* simd_backend() { return nullptr; }
 #if !EV3_HAVE_BLAS
 const Backend* blas_backend() { return nullptr; }
 #endif
-const Backend* cuda_backend() { return nullptr; }  // the row is kept for a device
 
 const Backend* reference_backend() {
   static const Backend row{.name = "reference",
@@ -52,8 +51,8 @@ const Backend* reference_backend() {
 const Backends& enabled_backends() {
   static const Backends all = [] {
     Backends out;
-    for (const Backend* row : {cuda_backend(), winograd_backend(), simd_backend(), blas_backend(),
-                               portable_backend(), reference_backend()}) {
+    for (const Backend* row :
+         {winograd_backend(), simd_backend(), blas_backend(), portable_backend(), reference_backend()}) {
       if (row) out.push_back(row);
     }
     return out;

@@ -123,6 +123,8 @@ const Backend* portable_backend();
 const Backend* winograd_backend();
 const Backend* simd_backend();
 const Backend* blas_backend();
+/// Its kernels take addresses on the device and run inside DeviceStream::enqueue (device.h): none of
+/// enabled_backends(), programs for a device use it alone.
 const Backend* cuda_backend();
 
 }  // namespace autodiff::kernels

@@ -6,9 +6,11 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "autodiff/kernels/check.h"
+#include "autodiff/kernels/device.h"
 #include "autodiff/tensor/random.h"
 
 namespace autodiff::kernels::detail {
@@ -16,14 +18,44 @@ namespace autodiff::kernels::detail {
 inline constexpr double unit = 0x1p-24,
                         ulp = 0x1p-23;  // half the distance from 1 to the next float, and all of it
 inline constexpr double tiniest = 0x1p-149;
-inline constexpr std::size_t margin = 67;  // elements around every array; odd, so that arrays are not aligned
+
+/// Whether the row that is checked is that of a device.
+inline bool on_device = false;
+/// Elements around every array: odd, so that arrays are not aligned. A device has kernels of its own for
+/// aligned ones.
+inline std::size_t margin = 67;
+
+/// Memory of arrays: of the host, or, while the row of a device is checked, of the host but open to the
+/// device.
+template <class T>
+class CheckMemory {
+ public:
+  CheckMemory(std::size_t n, T value) : size_(n) {
+    if (on_device) {
+      pinned_ = PinnedMemory(n * sizeof(T));
+      data_ = reinterpret_cast<T*>(pinned_.data());
+      std::fill_n(data_, n, value);
+    } else {
+      own_.assign(n, value);
+      data_ = own_.data();
+    }
+  }
+  T* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  std::vector<T> own_;
+  PinnedMemory pinned_;
+  T* data_;
+  std::size_t size_;
+};
 
 // n values, with NaN (or a label that is none) on both sides.
 template <class T>
 class Input {
  public:
   explicit Input(std::size_t n) : memory_(n + 2 * margin, outside()) {
-    std::fill_n(memory_.begin() + margin, n, T{});
+    std::fill_n(memory_.data() + margin, n, T{});
   }
   T* data() { return memory_.data() + margin; }
   std::size_t size() const { return memory_.size() - 2 * margin; }
@@ -40,7 +72,7 @@ class Input {
     else
       return T{1 << 20};
   }
-  std::vector<T> memory_;
+  CheckMemory<T> memory_;
 };
 
 // n values to be written, with a pattern on both sides and, at first, inside.
@@ -53,14 +85,14 @@ class Output {
   bool intact() const {
     for (std::size_t i = 0; i < memory_.size(); ++i) {
       const bool inside = i >= margin && i < memory_.size() - margin;
-      if (!inside && std::bit_cast<std::uint32_t>(memory_[i]) != pattern) return false;
+      if (!inside && std::bit_cast<std::uint32_t>(memory_.data()[i]) != pattern) return false;
     }
     return true;
   }
 
  private:
   static constexpr std::uint32_t pattern = 0x7fa5c3e1;
-  std::vector<T> memory_;
+  CheckMemory<T> memory_;
 };
 
 inline Input<float> normal(std::size_t n, std::uint64_t stream, double scale = 1) {
@@ -78,10 +110,23 @@ Output<float> scratch_for(const Entry& entry, const typename Entry::dims_type& d
 /// What the checks of one backend find.
 class Checks {
  public:
-  explicit Checks(const Backend& backend) : row_(backend) {}
+  explicit Checks(const Backend& backend) : row_(backend) {
+    on_device = &backend == cuda_backend();
+    if (on_device) stream_.emplace();
+  }
+  ~Checks() { on_device = was_on_device_; }
+  Checks(const Checks&) = delete;
+  Checks& operator=(const Checks&) = delete;
   std::vector<KernelCheck> results;
 
  protected:
+  /// Calls a kernel, on the device where it belongs there.
+  template <class Call>
+  void call(const Call& kernel) {
+    if (!stream_) return kernel();
+    stream_->enqueue(kernel);
+    stream_->wait();
+  }
   // Error of a float sum of n products over the sum of their magnitudes (Higham, section 3.1).
   static double gamma(int n) { return (n + 1) * unit / (1 - (n + 1) * unit); }
   template <class T>
@@ -107,6 +152,10 @@ class Checks {
   }
 
   const Backend& row_;
+
+ private:
+  bool was_on_device_ = on_device;
+  std::optional<DeviceStream> stream_;
 };
 
 /// What bounds the error of Winograd's convolution, times a few units: the sums that it forms, over

@@ -96,6 +96,54 @@ class ImageChecker : public Checks {
          .top = 1,
          .left = 1},
         {.n = 2, .h = 9, .w = 12, .in = 19, .kh = 3, .kw = 3, .oh = 7, .ow = 10, .out = 13},
+        // whole tiles of a device's kernels
+        {.n = 4,
+         .h = 8,
+         .w = 8,
+         .in = 16,
+         .kh = 3,
+         .kw = 3,
+         .oh = 8,
+         .ow = 8,
+         .out = 16,
+         .top = 1,
+         .left = 1},
+        {.n = 1,
+         .h = 16,
+         .w = 16,
+         .in = 32,
+         .kh = 3,
+         .kw = 3,
+         .oh = 16,
+         .ow = 16,
+         .out = 48,
+         .top = 1,
+         .left = 1},
+        {.n = 1, .h = 16, .w = 16, .in = 16, .kh = 3, .kw = 3, .oh = 8, .ow = 8, .out = 32, .stride = 2},
+        {.n = 2,
+         .h = 8,
+         .w = 8,
+         .in = 32,
+         .kh = 3,
+         .kw = 3,
+         .oh = 16,
+         .ow = 16,
+         .out = 16,
+         .up = 2,
+         .top = 2,
+         .left = 2},
+        {.n = 2,
+         .h = 8,
+         .w = 8,
+         .in = 16,
+         .kh = 3,
+         .kw = 3,
+         .oh = 16,
+         .ow = 16,
+         .out = 16,
+         .up = 2,
+         .top = 1,
+         .left = 1},
         {.n = 1, .h = 1, .w = 1, .in = 1, .oh = 1, .ow = 1, .out = 1},
         {.n = 0, .h = 3, .w = 3, .in = 2, .oh = 3, .ow = 3, .out = 2}};
     const bool is_winograd = &row_ == winograd_backend();
@@ -113,7 +161,7 @@ class ImageChecker : public Checks {
       if (able(row_.conv2d)) {
         Output<float> y(d.y_size());
         auto scratch = scratch_for(row_.conv2d, d);
-        row_.conv2d.run(d, x.data(), w.data(), {scratch.data()}, y.data());
+        call([&] { row_.conv2d.run(d, x.data(), w.data(), {scratch.data()}, y.data()); });
         std::vector<double> want(y.size()), bound(y.size());
         conv2d_reference(d, x.doubles().data(), w.doubles().data(), want.data());
         if (is_winograd) {
@@ -128,7 +176,7 @@ class ImageChecker : public Checks {
       if (able(row_.conv2d_filter_grad)) {
         Output<float> dw(d.w_size());
         auto scratch = scratch_for(row_.conv2d_filter_grad, d);
-        row_.conv2d_filter_grad.run(d, x.data(), dy.data(), {scratch.data()}, dw.data());
+        call([&] { row_.conv2d_filter_grad.run(d, x.data(), dy.data(), {scratch.data()}, dw.data()); });
         std::vector<double> want(dw.size()), bound(dw.size());
         conv2d_filter_grad_reference(d, x.doubles().data(), dy.doubles().data(), want.data());
         if (is_winograd) {
@@ -167,7 +215,7 @@ class ImageChecker : public Checks {
       const auto compare = [&](const char* name, std::size_t size, auto run, auto reference,
                                double relative) {
         Output<float> got(size);
-        run(got.data());
+        call([&] { run(got.data()); });
         std::vector<double> want(size), bound(size);
         reference(false, want.data());
         reference(true, bound.data());
@@ -211,7 +259,7 @@ class ImageChecker : public Checks {
       auto x = normal(rows * channels, 7);
       for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] += 50;  // a mean far from zero
       Output<float> m(2 * channels);
-      row_.moments.run({rows, channels}, x.data(), m.data());
+      call([&] { row_.moments.run({rows, channels}, x.data(), m.data()); });
       std::vector<double> want(m.size()), bound(m.size());
       moments_reference({rows, channels}, x.doubles().data(), want.data());
       for (std::size_t i = 0; i < want.size(); ++i) bound[i] = 2 * unit * want[i] + 0x1p-45;

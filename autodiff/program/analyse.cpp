@@ -56,7 +56,12 @@ void Compiler::fold_constants() {
       Tensor result(n.shape);
       std::vector<const void*> inputs;
       for (const Value& in : n.inputs) inputs.push_back(constants_.at(info(in.id).root)->data());
-      const Launch once = launch(id, input_shapes(id), n.shape);
+      const std::vector<Shape> shapes = input_shapes(id);
+      const bool on_cpu = options_.device == Device::cpu;
+      const Launch once =
+          n.op->launch({.inputs = shapes,
+                        .output = n.shape,
+                        .backends = on_cpu ? options_.backends : kernels::default_backends()});
       const AlignedBuffer<std::byte> scratch(once.scratch_bytes);
       inputs.push_back(scratch.data());
       once.run(inputs.data(), result.data());

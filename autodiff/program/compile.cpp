@@ -1,5 +1,6 @@
 // Compiling, last: the kernel calls.
 #include <algorithm>
+#include <limits>
 
 #include "autodiff/program/compiler.h"
 
@@ -111,7 +112,14 @@ void Compiler::copy_outputs() {
 namespace autodiff {
 
 Program compile(const Graph& graph, std::span<const Value> outputs, const CompileOptions& options) {
-  return Program(detail::Compiler(graph, outputs, options).run());
+  if (options.device == Device::cpu) return Program(detail::Compiler(graph, outputs, options).run());
+  const kernels::Backend* row = kernels::cuda_backend();
+  if (!row) fail("compile for the device cuda: ", kernels::device_info().reason);
+  CompileOptions own = options;
+  own.backends = {row};
+  own.threads = 1;
+  own.recompute_above = std::numeric_limits<std::size_t>::max();
+  return Program(detail::Compiler(graph, outputs, own).run());
 }
 
 Program compile(const Graph& graph, std::initializer_list<Value> outputs, const CompileOptions& options) {

@@ -31,10 +31,9 @@ struct NodeInfo {
 class Compiler {
  public:
   Compiler(const Graph& graph, std::span<const Value> outputs, const CompileOptions& options)
-      : graph_(&graph),
-        outputs_(outputs),
-        options_(options),
-        infos_(static_cast<std::size_t>(graph.size())) {}
+      : graph_(&graph), outputs_(outputs), options_(options), infos_(static_cast<std::size_t>(graph.size())) {
+    plan_->device = options.device;
+  }
 
   std::shared_ptr<const Plan> run() {
     mark_live();

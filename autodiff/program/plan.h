@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "autodiff/graph/op.h"
+#include "autodiff/kernels/device.h"
 
 namespace autodiff {
 
@@ -95,6 +96,7 @@ struct External {
 
 /// Everything about a program that does not change when it runs; shared by its copies.
 struct Plan {
+  kernels::Device device = kernels::Device::cpu;
   std::vector<Stage> stages = {};
   std::vector<External> externals = {};
   /// A requested output. Its memory has a base of its own, so that it can be redirected to memory of the

@@ -4,6 +4,8 @@
 #include <array>
 #include <atomic>
 
+#include "autodiff/program/on_device.h"
+
 namespace autodiff {
 namespace {
 
@@ -15,8 +17,12 @@ struct NoClock {
 
 Program::Program(std::shared_ptr<const Plan> plan)
     : plan_(std::move(plan)),
-      workspace_(plan_->workspace_bytes()),
+      workspace_(plan_->device == Device::cpu ? plan_->workspace_bytes() : 0),
       bases_(plan_->externals.size() + plan_->outputs.size() + 2) {
+  if (plan_->device != Device::cpu) {
+    device_ = std::make_unique<detail::OnDevice>(*plan_, bases_.data());
+    return;
+  }
   bases_[Operand::arena] = workspace_.data();
   for (std::size_t i = 0; i < plan_->externals.size(); ++i) {
     bases_[i + 2] = static_cast<std::byte*>(const_cast<void*>(plan_->externals[i].constant));  // only read
@@ -26,6 +32,10 @@ Program::Program(std::shared_ptr<const Plan> plan)
   }
 }
 
+Program::Program(Program&&) noexcept = default;
+Program& Program::operator=(Program&&) noexcept = default;
+Program::~Program() = default;
+
 double Program::flops() const {
   double sum = 0;
   for (const Stage& stage : plan_->stages) {
@@ -34,24 +44,32 @@ double Program::flops() const {
   return sum;
 }
 
-void Program::bind(Value source, const void* elements, std::size_t count, DType dtype) {
+// Of a source that the program reads, else the number of all; refuses what is no source.
+std::size_t Program::source_index(Value source) const {
   const Graph* graph = plan_->outputs.front().value.graph;
   if (source.graph != graph) fail("bind: want an input or a parameter of the graph that was compiled");
-  const auto kind = [](DType type) { return type == DType::F32 ? " floats" : " labels"; };
   for (std::size_t i = 0; i < plan_->externals.size(); ++i) {
     const External& e = plan_->externals[i];
-    if (e.node != source.id || e.constant) continue;
-    if (e.dtype != dtype || e.size != count) {
-      fail("bind '", e.name, "': want ", e.size, kind(e.dtype), ", got ", count, kind(dtype));
-    }
-    bases_[i + 2] = static_cast<std::byte*>(const_cast<void*>(elements));  // only read
-    return;
+    if (e.node == source.id && !e.constant) return i;
   }
   const Node& node = graph->node(source);
   if (node.source == Source::constant) fail("bind: want an input or a parameter, got a constant");
   if (node.source == Source::op) {
     fail("bind: want an input or a parameter, got the result of ", node.op->name());
   }
+  return plan_->externals.size();
+}
+
+void Program::bind(Value source, const void* elements, std::size_t count, DType dtype) {
+  const std::size_t i = source_index(source);
+  if (i == plan_->externals.size()) return;
+  const External& e = plan_->externals[i];
+  const auto kind = [](DType type) { return type == DType::F32 ? " floats" : " labels"; };
+  if (e.dtype != dtype || e.size != count) {
+    fail("bind '", e.name, "': want ", e.size, kind(e.dtype), ", got ", count, kind(dtype));
+  }
+  if (device_) return device_->bind(i, elements);
+  bases_[i + 2] = static_cast<std::byte*>(const_cast<void*>(elements));  // only read
 }
 
 void Program::bind(Value source, std::span<const float> elements) {
@@ -75,7 +93,33 @@ void Program::write_to(Value value, std::span<float> destination) {
   if (out.shape.size() != destination.size()) {
     fail("write_to: want ", out.shape.size(), " floats for shape ", out.shape, ", got ", destination.size());
   }
+  if (device_)
+    return device_->write_to(static_cast<std::size_t>(&out - plan_->outputs.data()), destination.data());
   bases_[static_cast<std::size_t>(out.place.base)] = reinterpret_cast<std::byte*>(destination.data());
+}
+
+void Program::bind_on_device(Value source, const void* elements) {
+  const std::size_t i = source_index(source);
+  if (!device_) fail("bind_on_device: want a program that was compiled for a device");
+  if (i < plan_->externals.size()) device_->bind_address(i, elements);
+}
+
+void Program::write_on_device(Value value, float* destination) {
+  const Plan::Output& out = output(value);
+  if (!device_) fail("write_on_device: want a program that was compiled for a device");
+  if (out.dtype != DType::F32) fail("write_on_device: want a float32 output, got labels");
+  device_->write_address(static_cast<std::size_t>(&out - plan_->outputs.data()), destination);
+}
+
+const std::byte* Program::on_device(Value value) const {
+  if (!device_) fail("on_device: want a program that was compiled for a device");
+  return address(output(value).place, 0, 0);
+}
+
+void Program::enqueue() {
+  if (!device_) fail("enqueue: want a program that was compiled for a device");
+  if (!bound_) check_bound();
+  for (const Stage& stage : plan_->stages) run_steps(stage, 0, 0, NoClock{});
 }
 
 void Program::check_bound() {
@@ -168,6 +212,7 @@ void Program::combine(const Stage& stage) const {
 
 void Program::run() {
   if (!bound_) check_bound();
+  if (device_) return device_->run([this](int) { enqueue(); });
   bool backwards = false;
   for (const Stage& stage : plan_->stages) {
     const int slots = std::min(plan_->slots, stage.chunks);
@@ -196,30 +241,41 @@ void Program::run_profiled(Profile& profile) {
   profile.seconds.resize(steps);
   ++profile.runs;
   for (const Stage& stage : plan_->stages) {
-    for (int chunk = 0; chunk < stage.chunks; ++chunk) {
+    const auto run_chunk = [&](int chunk) {
       std::size_t at = first;
       auto last = Time::now();
       run_steps(stage, chunk, 0, [&] {
+        if (device_) device_->wait();
         const auto now = Time::now();
         profile.seconds[at++] += std::chrono::duration<double>(now - last).count();
         last = now;
       });
+    };
+    if (device_) {
+      device_->run_waiting(run_chunk);
+    } else {
+      for (int chunk = 0; chunk < stage.chunks; ++chunk) run_chunk(chunk);
+      combine(stage);
     }
-    combine(stage);
     first += stage.steps.size();
   }
+}
+
+const std::byte* Program::on_host(const Plan::Output& out) const {
+  return device_ ? device_->on_host(static_cast<std::size_t>(&out - plan_->outputs.data()))
+                 : address(out.place, 0, 0);
 }
 
 View<const float> Program::value(Value v) const {
   const Plan::Output& out = output(v);
   if (out.dtype != DType::F32) fail("value: want a float32 output, got labels; use labels()");
-  return {reinterpret_cast<const float*>(address(out.place, 0, 0)), out.shape};
+  return {reinterpret_cast<const float*>(on_host(out)), out.shape};
 }
 
 View<const std::int32_t> Program::labels(Value v) const {
   const Plan::Output& out = output(v);
   if (out.dtype != DType::I32) fail("labels: want an int32 output, got float32; use value()");
-  return {reinterpret_cast<const std::int32_t*>(address(out.place, 0, 0)), out.shape};
+  return {reinterpret_cast<const std::int32_t*>(on_host(out)), out.shape};
 }
 
 float Program::scalar(Value v) const {

@@ -10,10 +10,13 @@
 
 #include "autodiff/graph/graph.h"
 #include "autodiff/kernels/backend.h"
+#include "autodiff/kernels/device.h"
 #include "autodiff/kernels/parallel.h"
 #include "autodiff/program/plan.h"
 
 namespace autodiff {
+
+using kernels::Device;
 
 struct CompileOptions {
   /// Which backends are asked for a kernel, in this order.
@@ -25,7 +28,14 @@ struct CompileOptions {
   /// this, they are computed again there instead of being kept. Values are the same; sums may be cut into
   /// other chunks.
   std::size_t recompute_above = 4 << 20;
+  /// Where the program runs. On a device the options above do not matter: each kernel meets all samples, and
+  /// nothing is computed again.
+  Device device = kernels::default_device();
 };
+
+namespace detail {
+class OnDevice;
+}
 
 /// Time per step, summed over runs, of a program that was run with run_profiled().
 struct Profile {
@@ -39,9 +49,10 @@ class Program {
  public:
   explicit Program(std::shared_ptr<const Plan> plan);
   Program(const Program& other) : Program(other.plan_) {}
-  Program(Program&&) noexcept = default;
+  Program(Program&&) noexcept;
   Program& operator=(const Program& other) { return *this = Program(other); }
-  Program& operator=(Program&&) noexcept = default;
+  Program& operator=(Program&&) noexcept;
+  ~Program();
 
   /// Bytes of memory for all intermediates and outputs, known before anything runs: exactly what is
   /// allocated.
@@ -71,6 +82,16 @@ class Program {
 
   const Plan& plan() const { return *plan_; }
 
+  /// Of programs for a device, for those who keep everything there: what run() would copy at every call. All
+  /// addresses are on the device, and must stay the same while a recording of enqueue() is played.
+  void bind_on_device(Value source, const void* elements);
+  void write_on_device(Value output, float* destination);
+  /// An output's address.
+  const std::byte* on_device(Value output) const;
+  /// Calls all kernels; inside DeviceStream::enqueue() or record(), and nothing is copied to the host. Throws
+  /// Error as run().
+  void enqueue();
+
  private:
   template <class Clock>
   void run_steps(const Stage& stage, int chunk, int slot, Clock clock);
@@ -78,11 +99,14 @@ class Program {
   void check_bound();
   std::byte* address(const Operand& operand, int slot, std::size_t index) const;
   void bind(Value source, const void* elements, std::size_t count, DType dtype);
+  std::size_t source_index(Value source) const;
   const Plan::Output& output(Value value) const;
+  const std::byte* on_host(const Plan::Output& output) const;
 
   std::shared_ptr<const Plan> plan_;
   AlignedBuffer<std::byte> workspace_;
-  std::vector<std::byte*> bases_;  ///< arena, (scratch), externals
+  std::vector<std::byte*> bases_;             ///< arena, (scratch), externals
+  std::unique_ptr<detail::OnDevice> device_;  ///< of programs for a device, whose bases are there
   bool bound_ = false;
 };
 

@@ -46,6 +46,7 @@ void Compiler::find_readers() {
 // or writes anew: parameters, and the partial results of reductions (at 100 GFLOP/s and 20 GB/s, 30
 // operations a byte cost 17 %).
 int Compiler::chunks_for(const std::vector<int>& nodes) {
+  if (options_.device != Device::cpu) return 1;
   constexpr double operations_per_task = 4e6, operations_per_byte = 30;
   double flops = 0, shared_bytes = 1;
   int most = 4096;

@@ -1,0 +1,69 @@
+// What both kinds of convolution kernels share: where a tap of a window is, and how filter gradients are cut
+// into parts.
+#pragma once
+
+#include <algorithm>
+
+#include "autodiff/kernels/cuda/cuda.h"
+
+namespace autodiff::kernels::cuda {
+
+constexpr int slice = 16;  // taps and channels, or pixels, at a time
+
+// A pixel of the result, as the rows and columns of the image that its window begins at.
+struct Pixel {
+  int n = -1, row = 0, column = 0;
+};
+
+__device__ inline Pixel pixel(const Conv2dDims& d, int m) {
+  const int j = m % d.ow, i = m / d.ow % d.oh, n = m / (d.ow * d.oh);
+  if (n >= d.n) return {};
+  return {n, i * d.stride - d.top, j * d.stride - d.left};
+}
+
+// The offset in x of channel 0 under tap (a, b) of a pixel's window, or -1 where there is none.
+__device__ inline long long find(const Conv2dDims& d, const Pixel& p, int a, int b) {
+  int row = p.row + a * d.dilation, column = p.column + b * d.dilation;
+  if (p.n < 0 || row < 0 || column < 0) return -1;
+  if (d.up > 1) {
+    if (row % d.up != 0 || column % d.up != 0) return -1;
+    row /= d.up;
+    column /= d.up;
+  }
+  if (row >= d.h || column >= d.w) return -1;
+  return ((static_cast<long long>(p.n) * d.h + row) * d.w + column) * d.in;
+}
+
+// Into how many parts the pixels are cut: by the sizes alone, so that sums have the same bits on every
+// device.
+struct Parts {
+  int count, pixels_each;
+};
+
+inline Parts parts_of(const Conv2dDims& d) {
+  const int pixels = d.n * d.oh * d.ow;
+  const int tiles = (d.kh * d.kw * (d.in / d.groups) + 63) / 64 * ((d.out / d.groups + 31) / 32) * d.groups;
+  const int count = std::clamp(pixels / 256, 1, std::max(1, 512 / tiles));
+  const int each = (pixels + count - 1) / count;
+  return {std::max(1, (pixels + each - 1) / std::max(1, each)), std::max(1, each)};
+}
+
+// By tensor cores (conv2d_tensor.cu): channels in multiples of 16, and enough pixels.
+bool tensor_supports(const Conv2dDims& d, const float* x, const float* w, const float* y);
+void conv2d_tensor(const Conv2dDims& d, const float* x, const float* w, float* y);
+void filters_tensor(const Conv2dDims& d, const float* x, const float* dy, float* partial);
+
+// The same for windows of 3 x 3 (conv2d_window.cu): `parts` partial results of filters.
+bool window_supports(const Conv2dDims& d);
+bool window_filters_supports(const Conv2dDims& d);
+void conv2d_window(const Conv2dDims& d, const float* x, const float* w, float* y);
+int window_parts(const Conv2dDims& d);
+void filters_window(const Conv2dDims& d, const float* x, const float* dy, float* partial);
+
+// For images of few channels, such as those that a network begins with (conv2d_thin.cu).
+bool thin_supports(const Conv2dDims& d);
+void conv2d_thin(const Conv2dDims& d, const float* x, const float* w, float* y);
+int thin_parts(const Conv2dDims& d);
+void filters_thin(const Conv2dDims& d, const float* x, const float* dy, float* partial);
+
+}  // namespace autodiff::kernels::cuda

@@ -1,0 +1,54 @@
+// What the kernels for a CUDA device share: the stream they go to, memory between two kernels, errors.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+
+#include "autodiff/kernels/backend.h"
+#include "autodiff/kernels/device.h"
+
+namespace autodiff::kernels::cuda {
+
+/// Throws Error with what the driver says, unless `code` is success.
+void check(cudaError_t code, const char* what);
+/// To be called after every launch.
+inline void launched(const char* kernel) { check(cudaGetLastError(), kernel); }
+
+/// Where kernels go now: the stream whose enqueue() or record() runs on this thread. Throws Error outside.
+/// Small calls that wait (small.h) go there first.
+cudaStream_t stream();
+/// Memory for what one call passes from kernel to kernel, or from block to block: of the stream, so that
+/// nobody else uses it meanwhile.
+inline constexpr std::size_t most_partial_bytes = 8 << 20;
+void* partials();
+/// Counts of blocks that are done: zeros, and whoever counts puts them back to zero.
+inline constexpr std::size_t most_counters = 1024;
+unsigned* counters();
+int multiprocessors();
+/// Makes for this thread what cannot be made while work is recorded.
+void make_ready();
+
+/// Blocks of `size` that cover n, at least one.
+inline unsigned blocks(std::size_t n, std::size_t size) {
+  return static_cast<unsigned>(n == 0 ? 1 : (n + size - 1) / size);
+}
+inline constexpr unsigned block = 256;
+
+/// The index of a thread among all.
+__device__ inline std::size_t thread_index() {
+  return static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+
+inline bool is_aligned(const void* p) { return reinterpret_cast<std::size_t>(p) % 16 == 0; }
+
+// The row's entries, file by file.
+void add_elementwise(Backend& row);
+void add_chains(Backend& row);
+void add_reductions(Backend& row);
+void add_rows(Backend& row);
+void add_images(Backend& row);
+void add_conv2d(Backend& row);
+void add_matmul(Backend& row);
+
+}  // namespace autodiff::kernels::cuda

@@ -1,0 +1,239 @@
+// Memory, streams and recordings, by the CUDA runtime.
+#include <mutex>
+#include <vector>
+
+#include "autodiff/kernels/cuda/cuda.h"
+#include "autodiff/kernels/cuda/small.h"
+#include "autodiff/tensor/error.h"
+#include "autodiff/tensor/text.h"
+
+namespace autodiff::kernels {
+namespace cuda {
+namespace {
+
+thread_local cudaStream_t current_stream = nullptr;
+thread_local std::byte* current_partials = nullptr;
+constexpr std::size_t counter_bytes = most_counters * sizeof(unsigned);
+
+std::string version(int number) { return text(number / 1000, '.', number % 1000 / 10); }
+
+struct Found {
+  DeviceInfo info{.built = true};
+  int device = 0;
+};
+
+const Found& found() {
+  static const Found once = [] {
+    Found f;
+    int count = 0, driver = 0;
+    const cudaError_t code = cudaGetDeviceCount(&count);
+    cudaDriverGetVersion(&driver);
+    if (code != cudaSuccess || count == 0) {
+      f.info.reason = driver == 0 ? "no NVIDIA driver is installed"
+                                  : text("the driver offers no device (", cudaGetErrorString(code), ")");
+      cudaGetLastError();  // so that it is not taken for that of a later call
+      return f;
+    }
+    cudaDeviceProp p{};
+    check(cudaGetDeviceProperties(&p, f.device), "cudaGetDeviceProperties");
+    f.info.name = p.name;
+    f.info.bytes = p.totalGlobalMem;
+    f.info.multiprocessors = p.multiProcessorCount;
+    f.info.versions = text("compute capability ", p.major, '.', p.minor, ", toolkit ",
+                           version(CUDART_VERSION), ", driver ", version(driver));
+    if (p.major * 10 + p.minor < 75) {
+      f.info.reason =
+          text(f.info.name, " has compute capability ", p.major, '.', p.minor, "; want at least 7.5");
+      return f;
+    }
+    f.info.found = true;
+    return f;
+  }();
+  return once;
+}
+
+}  // namespace
+
+void check(cudaError_t code, const char* what) {
+  if (code != cudaSuccess) fail("cuda: ", what, ": ", cudaGetErrorString(code));
+}
+
+cudaStream_t stream() {
+  if (!current_stream) fail("cuda: a kernel was called outside DeviceStream::enqueue");
+  launch_small(current_stream);
+  return current_stream;
+}
+
+void* partials() { return current_partials + counter_bytes; }
+unsigned* counters() { return reinterpret_cast<unsigned*>(current_partials); }
+
+int multiprocessors() { return found().info.multiprocessors; }
+
+}  // namespace cuda
+
+using cuda::check;
+
+DeviceInfo device_info() {
+  DeviceInfo info = cuda::found().info;
+  std::size_t all = 0;
+  if (info.found) check(cudaMemGetInfo(&info.free_bytes, &all), "cudaMemGetInfo");
+  return info;
+}
+
+const Backend* cuda_backend() {
+  if (!cuda::found().info.found) return nullptr;
+  static const Backend row = [] {
+    Backend b{.name = "cuda"};
+    cuda::add_elementwise(b);
+    cuda::add_chains(b);
+    cuda::add_reductions(b);
+    cuda::add_rows(b);
+    cuda::add_images(b);
+    cuda::add_conv2d(b);
+    cuda::add_matmul(b);
+    return b;
+  }();
+  return &row;
+}
+
+DeviceMemory::DeviceMemory(std::size_t bytes, const std::string& what) : size_(bytes) {
+  if (bytes == 0) return;
+  if (!device_info().found) fail("cuda: ", device_info().reason);
+  void* data = nullptr;
+  const cudaError_t code = cudaMalloc(&data, bytes);
+  if (code == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    const auto mib = [](std::size_t n) { return text(static_cast<double>(n / 104857) / 10, " MiB"); };
+    const DeviceInfo info = device_info();
+    fail("cuda: want ", mib(bytes), " for ", what, ", but ", mib(info.free_bytes), " of ", mib(info.bytes),
+         " are free on ", info.name,
+         "; a smaller batch or fewer candidates need less (ev3 show prints how much)");
+  }
+  check(code, "cudaMalloc");
+  data_.reset(static_cast<std::byte*>(data));
+  check(cudaMemset(data, 0, bytes), "cudaMemset");
+  check(cudaStreamSynchronize(cudaStreamLegacy), "cudaMemset");  // streams of work do not wait for that one
+}
+
+// Errors are not reported: at the end of a process the driver may be gone already.
+void DeviceMemory::Free::operator()(std::byte* data) const { cudaFree(data); }
+
+PinnedMemory::PinnedMemory(std::size_t bytes) : size_(bytes) {
+  if (bytes == 0) return;
+  void* data = nullptr;
+  check(cudaMallocHost(&data, bytes), "cudaMallocHost");
+  data_.reset(static_cast<std::byte*>(data));
+}
+
+void PinnedMemory::Free::operator()(std::byte* data) const { cudaFreeHost(data); }
+
+struct DeviceStream::State {
+  cudaStream_t stream = nullptr;
+  cudaEvent_t events[marks] = {};
+  DeviceMemory partials;
+
+  State() {
+    if (!device_info().found) fail("cuda: ", device_info().reason);
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
+    for (cudaEvent_t& e : events)
+      check(cudaEventCreateWithFlags(&e, cudaEventDisableTiming), "cudaEventCreate");
+    partials = DeviceMemory(cuda::counter_bytes + cuda::most_partial_bytes, "partial results");
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() {
+    for (cudaEvent_t e : events) cudaEventDestroy(e);
+    if (stream) cudaStreamDestroy(stream);
+  }
+
+  // The stream that kernels of this thread go to, while it lives.
+  struct Scope {
+    cudaStream_t stream_before = cuda::current_stream;
+    std::byte* partials_before = cuda::current_partials;
+    explicit Scope(const State& s) {
+      cuda::current_stream = s.stream;
+      cuda::current_partials = s.partials.data();
+    }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+    ~Scope() {
+      cuda::forget_small();  // what is left after an error
+      cuda::current_stream = stream_before;
+      cuda::current_partials = partials_before;
+    }
+  };
+};
+
+DeviceStream::DeviceStream() : state_(std::make_unique<State>()) {}
+DeviceStream::DeviceStream(DeviceStream&&) noexcept = default;
+DeviceStream& DeviceStream::operator=(DeviceStream&&) noexcept = default;
+DeviceStream::~DeviceStream() = default;
+
+void DeviceStream::enqueue_task(IndexedTask body) {
+  const State::Scope scope(*state_);
+  body(0);
+  cuda::stream();  // what is small and waits
+}
+
+DeviceStream::Recording DeviceStream::record_task(IndexedTask body) {
+  const State::Scope scope(*state_);
+  cudaGraph_t graph = nullptr;
+  cuda::make_ready();
+  // Other threads may allocate and compile meanwhile.
+  check(cudaStreamBeginCapture(state_->stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  try {
+    body(0);
+    cuda::stream();
+  } catch (...) {
+    cudaStreamEndCapture(state_->stream, &graph);
+    if (graph) cudaGraphDestroy(graph);
+    cudaGetLastError();
+    throw;
+  }
+  check(cudaStreamEndCapture(state_->stream, &graph), "cudaStreamEndCapture");
+  cudaGraphExec_t exec = nullptr;
+  const cudaError_t code = cudaGraphInstantiate(&exec, graph, 0);
+  cudaGraphDestroy(graph);
+  check(code, "cudaGraphInstantiate");
+  Recording out;
+  out.graph_ =
+      std::shared_ptr<void>(exec, [](void* g) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(g)); });
+  return out;
+}
+
+void DeviceStream::play(const Recording& recording) {
+  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recording.graph_.get()), state_->stream),
+        "cudaGraphLaunch");
+}
+
+void DeviceStream::to_device(void* to, const void* from, std::size_t bytes) {
+  if (bytes)
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, state_->stream), "copy to the device");
+}
+
+void DeviceStream::to_host(void* to, const void* from, std::size_t bytes) {
+  if (bytes)
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, state_->stream), "copy to the host");
+  wait();
+}
+
+void DeviceStream::copy(void* to, const void* from, std::size_t bytes) {
+  if (bytes)
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, state_->stream), "copy on the device");
+}
+
+void DeviceStream::zero(void* to, std::size_t bytes) {
+  if (bytes) check(cudaMemsetAsync(to, 0, bytes, state_->stream), "cudaMemset");
+}
+
+void DeviceStream::wait() { check(cudaStreamSynchronize(state_->stream), "waiting for kernels"); }
+
+void DeviceStream::mark(int number) {
+  check(cudaEventRecord(state_->events[number], state_->stream), "cudaEventRecord");
+}
+
+void DeviceStream::wait_for(int number) {
+  check(cudaEventSynchronize(state_->events[number]), "cudaEventSynchronize");
+}
+
+}  // namespace autodiff::kernels

@@ -1,0 +1,97 @@
+// What kernels for tensor cores share. The cores multiply numbers of 10 bits after the point (tf32) and add
+// in float32.
+//
+//     tf32      factors are rounded to it
+//     bf16      factors are rounded to bf16, whose numbers tf32 holds exactly
+//     float32   factors are split into two numbers of tf32, x = big + rest, of which three products are
+//     formed:
+//               a b = big big + rest big + big rest. What is left out is below 2^-22 of a product, so that
+//               results stay inside the bounds of sums in float32; it takes three times the multiplications,
+//               of which the cores have eight times as many as the other units
+#pragma once
+
+#include <type_traits>
+
+#include "autodiff/kernels/cuda/cuda.h"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"  // in the toolkit's own headers
+#include <cuda_bf16.h>
+#include <cuda_pipeline.h>
+#pragma GCC diagnostic pop
+
+namespace autodiff::kernels::cuda {
+
+/// Whether the device has such cores: from compute capability 8.0 on.
+bool has_tensor_cores();
+
+/// Calls body with the device's precision as a constant.
+template <class Body>
+void by_precision(const Body& body) {
+  switch (device_precision()) {
+    case Precision::float32:
+      return body(std::integral_constant<Precision, Precision::float32>{});
+    case Precision::tf32:
+      return body(std::integral_constant<Precision, Precision::tf32>{});
+    case Precision::bf16:
+      return body(std::integral_constant<Precision, Precision::bf16>{});
+  }
+}
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+struct Parts2 {
+  unsigned big, rest;
+};
+
+__device__ inline unsigned to_tf32(float x) {
+  unsigned out;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(out) : "f"(x));
+  return out;
+}
+
+template <Precision precision>
+__device__ Parts2 split(float x) {
+  if constexpr (precision == Precision::bf16)
+    return {__float_as_uint(__bfloat162float(__float2bfloat16_rn(x))), 0};
+  const unsigned big = to_tf32(x);
+  return {big, precision == Precision::float32 ? to_tf32(x - __uint_as_float(big)) : 0u};
+}
+
+/// Elements of a factor, as the cores take them.
+template <int size>
+struct Factor {
+  unsigned big[size], rest[size];
+  template <Precision precision>
+  __device__ void set(int i, float x) {
+    const Parts2 parts = split<precision>(x);
+    big[i] = parts.big;
+    rest[i] = parts.rest;
+  }
+};
+
+__device__ inline void multiply(float* c, const unsigned* a, const unsigned* b) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, "
+      "%1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+/// c [16, 8] += a [16, 8] b [8, 8]. With g = lane / 4 and t = lane % 4 a lane has a at (g, t), (g + 8, t),
+/// (g, t + 4), (g + 8, t + 4); b at (t, g), (t + 4, g); c at (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t +
+/// 1).
+template <Precision precision>
+__device__ void multiply(float* c, const Factor<4>& a, const Factor<2>& b) {
+  if constexpr (precision == Precision::float32) {
+    multiply(c, a.rest, b.big);
+    multiply(c, a.big, b.rest);
+  }
+  multiply(c, a.big, b.big);
+}
+
+/// 16 bytes to shared memory, on their way until the pipeline is waited for; zeros unless inside.
+__device__ inline void send(float* to, const float* from, bool inside) {
+  __pipeline_memcpy_async(to, from, 16, inside ? 0 : 16);
+}
+#endif
+
+}  // namespace autodiff::kernels::cuda
