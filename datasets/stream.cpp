@@ -65,6 +65,16 @@ void Stream::read(std::int64_t k, Batch& out) const {
   });
 }
 
+std::vector<Stream::Draw> Stream::draws(std::int64_t k) const {
+  std::vector<Draw> out(static_cast<std::size_t>(options_.batch));
+  const autodiff::Random random(seed_.stream("augment"));
+  const auto first = static_cast<std::uint64_t>(k) * static_cast<std::uint64_t>(options_.batch);
+  visit(k, [&](std::size_t row, std::size_t sample) {
+    out[row] = {sample, placement(options_.augmentation, random, first + row)};
+  });
+  return out;
+}
+
 std::vector<int> Stream::indices(std::int64_t k) const {
   std::vector<int> out(static_cast<std::size_t>(options_.batch));
   visit(k, [&](std::size_t row, std::size_t sample) { out[row] = static_cast<int>(sample); });

@@ -59,8 +59,16 @@ class Stream {
   void read(std::int64_t k, Batch& out) const;
   /// Which samples of data() batch k holds [batch].
   std::vector<int> indices(std::int64_t k) const;
+  /// A sample of a batch, before it is read.
+  struct Draw {
+    std::size_t sample = 0;
+    Placement placed = {};
+  };
+  /// Those of batch k, and how they are placed.
+  std::vector<Draw> draws(std::int64_t k) const;
 
   int batch() const { return options_.batch; }
+  const StreamOptions& options() const { return options_; }
   const Dataset& data() const { return *data_; }
   /// Number of samples in an epoch, n.
   int size() const { return samples_ ? static_cast<int>(samples_->size()) : data_->size(); }

@@ -9,6 +9,7 @@
 #include "ev3/confidence.h"
 #include "ev3/explore.h"
 #include "ev3/streams.h"
+#include "nn/device_training.h"
 #include "nn/evaluate.h"
 #include "nn/metrics.h"
 
@@ -33,10 +34,15 @@ class Judge {
 
  private:
   nn::Evaluator& evaluator(const nn::Network& network, int samples);
+  bool measure_on_device(const nn::Network& network, std::span<const nn::Parameters* const> all,
+                         const BatchRange& range, std::vector<std::vector<float>>& outputs,
+                         std::vector<std::int32_t>& labels);
 
   nn::Metric metric_;
   std::optional<nn::Network> network_;
   std::map<int, nn::Evaluator> evaluators_;  // by number of samples
+  std::optional<nn::DeviceEvaluator> on_device_;
+  std::shared_ptr<const nn::DeviceSamples> samples_;
 };
 
 struct AssessOptions {

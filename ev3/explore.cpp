@@ -1,10 +1,12 @@
 #include "ev3/explore.h"
 
+#include <algorithm>
 #include <cmath>
 #include <exception>
 
 #include "autodiff/kernels/parallel.h"
 #include "autodiff/tensor/error.h"
+#include "ev3/device_samples.h"
 
 namespace ev3 {
 
@@ -44,14 +46,26 @@ int Explorer::trajectory_length(const Model& model) const {
 
 void Explorer::prepare(const Model& model, int batch) {
   const auto count = static_cast<std::size_t>(candidates());
-  if (network_ != model.network || gradients_.empty() || gradients_.front().batch() != batch) {
+  const bool on_device = autodiff::kernels::default_device() != autodiff::kernels::Device::cpu;
+  const int compiled_for = !trainers_.empty()    ? trainers_.front().batch()
+                           : !gradients_.empty() ? gradients_.front().batch()
+                                                 : 0;
+  if (network_ != model.network || compiled_for != batch || on_device == trainers_.empty()) {
     // Candidates run side by side, one thread each; a single one may use all threads.
     const nn::GradientOptions options{.compile = {.threads = count > 1 ? 1 : autodiff::kernels::threads()},
                                       .teachers = teachers_};
     gradients_.clear();
+    trainers_.clear();
     for (const nn::Loss& loss : losses_) {
       const nn::LossGradient gradient(model.network, loss, batch, options);
-      gradients_.insert(gradients_.end(), optimizers_.size(), gradient);
+      if (!on_device) gradients_.insert(gradients_.end(), optimizers_.size(), gradient);
+      for (std::size_t k = 0; k < optimizers_.size() && on_device; ++k) {
+        trainers_.emplace_back(
+            gradient, optimizers_[k],
+            nn::DeviceTrainerOptions{.clip_norm = options_.clip_norm,
+                                     .decay_from_start = options_.weight_decay_from == WeightDecayFrom::start,
+                                     .noise = noise_});
+      }
     }
     network_ = model.network;
   }
@@ -65,12 +79,46 @@ void Explorer::prepare(const Model& model, int batch) {
   }
 }
 
+// A trajectory on the device: the losses before each step. The host draws the samples, or reads the batches
+// where the device cannot gather them.
+std::vector<float> Explorer::follow_on_device(std::size_t c, nn::Parameters& params,
+                                              nn::OptimizerState& state, const Batches& batches,
+                                              std::int64_t first_batch, int length, Progress* progress) {
+  nn::DeviceTrainer& trainer = trainers_[c];
+  std::vector<float> losses(static_cast<std::size_t>(length));
+  std::vector<autodiff::kernels::device::Sample> drawn;
+  datasets::Batch buffer;
+  trainer.begin(params.values(), state);
+  for (int done = 0; done < length;) {
+    if (progress && progress->stop) return losses;
+    const int steps = std::min(nn::DeviceTrainer::steps_at_once, length - done);
+    const std::span<float> some(losses.data() + done, static_cast<std::size_t>(steps));
+    const std::int64_t first = first_batch + done;
+    if (samples_) {
+      drawn.clear();
+      add_draws(*batches.stream(), first, steps, drawn);
+      trainer.run(*samples_, drawn, first, some);
+    } else {
+      for (int t = 0; t < steps; ++t) {
+        const BatchView batch = batches.read(first + t, buffer);
+        trainer.start(batch.features, batch.target(), first + t);
+      }
+      trainer.finish(some);
+    }
+    done += steps;
+    if (progress) progress->steps += steps;
+  }
+  trainer.end(params.values(), state);
+  return losses;
+}
+
 std::vector<Candidate> Explorer::explore(const Model& model, const Batches& batches, std::int64_t first_batch,
                                          Progress* progress, std::optional<int> asked_for) {
   prepare(model, batches.batch());
   const int length = asked_for.value_or(trajectory_length(model));
   std::vector<Candidate> candidates(static_cast<std::size_t>(this->candidates()));
   std::vector<nn::OptimizerState> states = states_;
+  if (!trainers_.empty()) samples_ = batches.stream() ? device_samples(*batches.stream()) : nullptr;
   const auto follow = [&](int index) {
     const auto c = static_cast<std::size_t>(index);
     const nn::Optimizer& optimizer = optimizers_[c % optimizers_.size()];
@@ -79,6 +127,12 @@ std::vector<Candidate> Explorer::explore(const Model& model, const Batches& batc
                  .optimizer = static_cast<int>(c % optimizers_.size()),
                  .losses = {},
                  .params = model.params};
+    if (!trainers_.empty()) {
+      candidate.losses =
+          follow_on_device(c, candidate.params, states[c], batches,
+                           first_batch + static_cast<std::int64_t>(index) * length, length, progress);
+      return;
+    }
     candidate.losses.reserve(static_cast<std::size_t>(length));
     autodiff::AlignedBuffer<float> gradient(model.params.size());
     const std::span<float> params = candidate.params.values();

@@ -3,11 +3,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "ev3/model.h"
 #include "ev3/streams.h"
+#include "nn/device_training.h"
 #include "nn/losses.h"
 #include "nn/optimizers.h"
 #include "nn/training.h"
@@ -75,6 +77,9 @@ class Explorer {
 
  private:
   void prepare(const Model& model, int batch);
+  std::vector<float> follow_on_device(std::size_t c, nn::Parameters& params, nn::OptimizerState& state,
+                                      const Batches& batches, std::int64_t first_batch, int length,
+                                      Progress* progress);
 
   std::vector<nn::Loss> losses_;
   std::vector<nn::Optimizer> optimizers_;
@@ -82,7 +87,9 @@ class Explorer {
   nn::Teachers teachers_;
   autodiff::Seed noise_;
   std::vector<nn::OptimizerState> states_;
-  std::vector<nn::LossGradient> gradients_;  // one per candidate, for network_
+  std::vector<nn::LossGradient> gradients_;           // one per candidate, for network_
+  std::vector<nn::DeviceTrainer> trainers_;           // instead, where programs run on a device
+  std::shared_ptr<const nn::DeviceSamples> samples_;  // that those draw from; null: batches are sent to them
   std::optional<nn::Network> network_;
 };
 

@@ -29,6 +29,8 @@ class Batches {
   /// Batch k; may use `buffer` for its elements. May be called from several threads, each with a buffer of
   /// its own.
   virtual BatchView read(std::int64_t k, datasets::Batch& buffer) const = 0;
+  /// Where batches are samples of a data set: how they are drawn, so that a device can gather them itself.
+  virtual const datasets::Stream* stream() const { return nullptr; }
 };
 
 /// Batches of a data set, shuffled anew every epoch.
@@ -41,7 +43,7 @@ class PoolBatches final : public Batches {
     return {
         {buffer.features.data(), buffer.features.size()}, {buffer.labels.data(), buffer.labels.size()}, {}};
   }
-  const datasets::Stream& stream() const { return stream_; }
+  const datasets::Stream* stream() const override { return &stream_; }
 
  private:
   datasets::Stream stream_;

@@ -24,6 +24,7 @@ class Evaluator {
   int samples() const { return samples_; }
 
  private:
+  friend class DeviceEvaluator;  // which binds memory of a device
   struct Shared {
     autodiff::Graph graph;
     std::shared_ptr<const Layout> layout;

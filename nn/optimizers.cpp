@@ -12,6 +12,7 @@ namespace {
 
 using autodiff::fail;
 using autodiff::text;
+using namespace autodiff::kernels;  // what happens to one element
 
 // The arrays of one update, or of a part of the parameters.
 struct Arrays {
@@ -32,35 +33,30 @@ void step(const Sgd& o, const Arrays& a, float lr, std::int64_t) {
   const float *g = a.g.data(), mu = o.momentum;
   float* p = a.p.data();
   if (mu == 0) {
-    for (std::size_t i = 0; i < n; ++i) p[i] -= lr * g[i];
+    for (std::size_t i = 0; i < n; ++i) sgd_element(lr, g[i], p[i]);
     return;
   }
   float* v = a.moments[0].data();
   if (o.nesterov) {
-    for (std::size_t i = 0; i < n; ++i) {
-      v[i] = g[i] + mu * v[i];
-      p[i] -= lr * (g[i] + mu * v[i]);
-    }
+    for (std::size_t i = 0; i < n; ++i) nesterov_element(lr, mu, g[i], v[i], p[i]);
   } else {
-    for (std::size_t i = 0; i < n; ++i) {
-      v[i] = g[i] + mu * v[i];
-      p[i] -= lr * v[i];
-    }
+    for (std::size_t i = 0; i < n; ++i) momentum_element(lr, mu, g[i], v[i], p[i]);
   }
 }
 
+float unbiased(float b, std::int64_t t) {
+  return static_cast<float>(1 / (1 - std::pow(static_cast<double>(b), static_cast<double>(t))));
+}
+
 void adam(const AdamW& o, const Arrays& a, float lr, std::int64_t t) {
-  const auto unbiased = [t](float b) {
-    return static_cast<float>(1 / (1 - std::pow(static_cast<double>(b), static_cast<double>(t))));
-  };
   const autodiff::kernels::AdamwDims dims{.n = a.p.size(),
                                           .learning_rate = lr,
                                           .b1 = o.b1,
                                           .b2 = o.b2,
                                           .epsilon = o.epsilon,
                                           .weight_decay = o.weight_decay,
-                                          .to_m = unbiased(o.b1),
-                                          .to_v = unbiased(o.b2)};
+                                          .to_m = unbiased(o.b1, t),
+                                          .to_v = unbiased(o.b2, t)};
   using autodiff::kernels::Backend;
   const Backend& backend =
       autodiff::kernels::choose(autodiff::kernels::default_backends(), &Backend::adamw, dims);
@@ -76,11 +72,10 @@ void step(const Adam& o, const Arrays& a, float lr, std::int64_t t) {
 
 void step(const RmsProp& o, const Arrays& a, float lr, std::int64_t) {
   const std::size_t n = a.p.size();
-  const float *g = a.g.data(), decay = o.decay, rest = 1 - o.decay;
+  const float* g = a.g.data();
   float *p = a.p.data(), *v = a.moments[0].data(), *u = o.momentum == 0 ? nullptr : a.moments[1].data();
   for (std::size_t i = 0; i < n; ++i) {
-    v[i] = decay * v[i] + rest * (g[i] * g[i]);
-    const float scaled = g[i] / (std::sqrt(v[i]) + o.epsilon);
+    const float scaled = rmsprop_element(o.decay, o.epsilon, g[i], v[i]);
     if (u) u[i] = o.momentum * u[i] + scaled;
     p[i] -= lr * (u ? u[i] : scaled);
   }
@@ -167,6 +162,37 @@ void update(const Optimizer& optimizer, OptimizerState& state, std::span<const f
     const std::size_t begin = static_cast<std::size_t>(b) * block;
     run(all.part(begin, std::min(block, n - begin)));
   });
+}
+
+UpdateDims update_dims(const Optimizer& optimizer, std::size_t size) {
+  using Kind = UpdateDims::Kind;
+  UpdateDims d{.n = size};
+  const auto adam = [&](float b1, float b2, float epsilon, float weight_decay) {
+    d.kind = Kind::adamw;
+    d.b1 = b1, d.b2 = b2, d.epsilon = epsilon, d.weight_decay = weight_decay;
+  };
+  if (const auto* sgd = std::get_if<Sgd>(&optimizer)) {
+    d.kind = sgd->momentum == 0 ? Kind::sgd : sgd->nesterov ? Kind::nesterov : Kind::momentum;
+    d.momentum = sgd->momentum;
+  } else if (const auto* rms = std::get_if<RmsProp>(&optimizer)) {
+    d.kind = rms->momentum == 0 ? Kind::rmsprop : Kind::rmsprop_momentum;
+    d.decay = rms->decay, d.epsilon = rms->epsilon, d.momentum = rms->momentum;
+  } else if (const auto* a = std::get_if<Adam>(&optimizer)) {
+    adam(a->b1, a->b2, a->epsilon, 0);
+  } else if (const auto* w = std::get_if<AdamW>(&optimizer)) {
+    adam(w->b1, w->b2, w->epsilon, w->weight_decay);
+  }
+  return d;
+}
+
+UpdateScalars update_scalars(const Optimizer& optimizer, std::int64_t updates) {
+  const UpdateDims d = update_dims(optimizer, 0);
+  UpdateScalars out{.learning_rate = static_cast<float>(learning_rate(optimizer)(updates))};
+  if (d.kind == UpdateDims::Kind::adamw) {
+    out.to_m = unbiased(d.b1, updates + 1);
+    out.to_v = unbiased(d.b2, updates + 1);
+  }
+  return out;
 }
 
 double norm(std::span<const float> x) {

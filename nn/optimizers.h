@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "autodiff/kernels/device.h"
 #include "autodiff/tensor/buffer.h"
 #include "nn/schedules.h"
 
@@ -66,6 +67,10 @@ inline void update(const Optimizer& optimizer, OptimizerState& state, std::span<
                    std::span<float> parameters) {
   update(optimizer, state, gradient, parameters, parameters);
 }
+
+/// The same as kernels for a device take it: what is fixed, and what changes after so many updates.
+autodiff::kernels::UpdateDims update_dims(const Optimizer& optimizer, std::size_t size);
+autodiff::kernels::UpdateScalars update_scalars(const Optimizer& optimizer, std::int64_t updates);
 
 /// The Euclidean norm, formed in double.
 double norm(std::span<const float> x);

@@ -68,6 +68,7 @@ class LossGradient {
   const Layout& layout() const { return *shared_->layout; }
 
  private:
+  friend class DeviceTrainer;  // which binds memory of a device
   // A value of the graph and its place in the block of parameters.
   struct Slot {
     autodiff::Value value;

@@ -18,7 +18,7 @@ datasets::Dataset pool_of(const std::string& path, const std::string& split) {
   const ExperimentData data = load_data(read_experiment(path));
   const auto pool = [&](const std::shared_ptr<const Batches>& batches) {
     if (const auto* labelled = dynamic_cast<const PoolBatches*>(batches.get()))
-      return labelled->stream().pool();
+      return labelled->stream()->pool();
     fail(path, ": its explore draws from a file of logits, which `ev3 data` takes itself");
   };
   if (split == "test") return data.test;

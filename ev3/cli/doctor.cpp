@@ -9,6 +9,7 @@
 #include "autodiff/kernels/backend.h"
 #include "autodiff/kernels/check.h"
 #include "autodiff/kernels/cpu.h"
+#include "autodiff/kernels/device.h"
 #include "autodiff/kernels/parallel.h"
 #include "autodiff/tensor/random.h"
 #include "ev3/cli/build_info.h"
@@ -38,8 +39,20 @@ std::string machine() {
   table.row({"threads", std::to_string(kernels::threads())});
   table.row({"built", fmt::format("{}, {}: {}", compiler, build_type, compile_flags)});
   table.row({"with", packages});
+  const kernels::DeviceInfo device = kernels::device_info();
+  table.row({"CUDA", !device.found ? "none: " + device.reason
+                                   : fmt::format("{}, {}, {} multiprocessors, {:.1f} of {:.1f} GiB free",
+                                                 device.name, device.versions, device.multiprocessors,
+                                                 static_cast<double>(device.free_bytes) / 0x1p30,
+                                                 static_cast<double>(device.bytes) / 0x1p30)});
   table.row({"backends", kernels::describe(kernels::default_backends()) + "  (asked in this order)"});
   return table.str() + (blas.warning.empty() ? "" : "warning: " + blas.warning + '\n');
+}
+
+kernels::Backends with_device() {
+  kernels::Backends all = kernels::enabled_backends();
+  if (kernels::cuda_backend()) all.push_back(kernels::cuda_backend());
+  return all;
 }
 
 /// How the table of backends says that a kernel is there.
@@ -49,7 +62,7 @@ std::string mark(const E& entry) {
 }
 
 std::string backend_table() {
-  const kernels::Backends& all = kernels::enabled_backends();
+  const kernels::Backends all = with_device();
   TextTable table("l" + std::string(all.size(), 'l'));
   std::vector<std::string> head{"kernel"};
   for (const Backend* row : all) head.emplace_back(row->name);
@@ -70,6 +83,13 @@ std::string backend_table() {
   add("gather", &Backend::gather);
   add("scatter", &Backend::scatter);
   add("copy", &Backend::copy);
+  add("conv2d", &Backend::conv2d);
+  add("conv2d_filter_grad", &Backend::conv2d_filter_grad);
+  add("max_pool", &Backend::max_pool);
+  add("max_pool_grad", &Backend::max_pool_grad);
+  add("avg_pool", &Backend::avg_pool);
+  add("avg_pool_grad", &Backend::avg_pool_grad);
+  add("moments", &Backend::moments);
   add("dropout", &Backend::dropout);
   return table.str();
 }
@@ -115,7 +135,7 @@ bool check() {
   table.row({"self-check", "cases", "error / bound", ""});
   std::string failures;
   bool good = true;
-  for (const Backend* backend : kernels::enabled_backends()) {
+  for (const Backend* backend : with_device()) {
     int cases = 0, failed = 0;
     double worst = 0;
     for (const kernels::KernelCheck& c : kernels::check_kernels(*backend)) {

@@ -14,6 +14,7 @@
 #include "datasets/describe.h"
 #include "ev3/cli/commands.h"
 #include "ev3/cli/data_arguments.h"
+#include "ev3/cli/device_option.h"
 #include "ev3/cli/run_report.h"
 #include "ev3/cli/text_table.h"
 #include "ev3/outputs.h"
@@ -31,6 +32,7 @@ struct EvalArguments {
   DataArguments data{.what = {}, .fallback = "test"};
   int batch = 1000, errors = 5;
   bool json = false;
+  DeviceArguments device;
 };
 
 /// A sample that is taken for another class, and the probability that the network gives to that.
@@ -188,6 +190,7 @@ void print_json(const EvalArguments& arguments, const nn::ModelFile& model, cons
 }
 
 void evaluate(const EvalArguments& arguments) {
+  use_device(arguments.device, arguments.json);
   const nn::ModelFile model = nn::read_model(arguments.model);
   const Dataset data = load_for(arguments.data, model, arguments.model);
   check_fit(arguments.model, model.network, data);
@@ -219,6 +222,7 @@ void add_eval(CLI::App& app) {
       ->add_option("--errors", arguments->errors,
                    "how many of the most confident errors to list, 5 if not given")
       ->check(CLI::Range(0, 1000000));
+  add_device(*command, arguments->device);
   command->add_flag("--json", arguments->json, "print one line of JSON instead");
   command->footer(
       "Examples:\n"

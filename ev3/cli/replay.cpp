@@ -6,6 +6,7 @@
 #include "autodiff/kernels/backend.h"
 #include "autodiff/kernels/parallel.h"
 #include "ev3/cli/commands.h"
+#include "ev3/cli/device_option.h"
 #include "ev3/replay.h"
 
 namespace ev3::cli {
@@ -15,17 +16,19 @@ struct ReplayArguments {
   std::string bundle, out, profile = "reference", backends;
   int threads = 0;
   bool quiet = false;
+  DeviceArguments device;
 };
 
 bool run_replay(const ReplayArguments& arguments) {
   namespace kernels = autodiff::kernels;
   if (!arguments.backends.empty()) kernels::set_default_backends(kernels::parse_backends(arguments.backends));
   if (arguments.threads > 0) kernels::set_threads(arguments.threads);
+  use_device(arguments.device, arguments.quiet);
   const std::filesystem::path bundle = arguments.bundle;
   if (!arguments.quiet) {
     std::cout << "replay " << arguments.bundle << "   backends "
               << kernels::describe(kernels::default_backends()) << "   threads " << kernels::threads()
-              << '\n';
+              << (device_text().empty() ? "" : "   device " + device_text()) << '\n';
   }
   const ReplayOutcome outcome = replay(bundle, [&](const StepRecord& record) {
     if (!arguments.quiet) std::cout << record << '\n';
@@ -61,6 +64,7 @@ void add_replay(CLI::App& app) {
   command->add_option("--backends", arguments->backends,
                       "kernels to use, in this order, e.g. portable or blas,simd");
   command->add_option("--threads", arguments->threads, "threads to use")->check(CLI::PositiveNumber);
+  add_device(*command, arguments->device);
   command->add_flag("--quiet", arguments->quiet, "print the comparison only");
   command->footer(
       "Exit code 0: all within tolerance; 1: not; 2: the bundle cannot be used.\n"

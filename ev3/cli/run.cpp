@@ -10,6 +10,7 @@
 #include "autodiff/tensor/file.h"
 #include "ev3/cli/commands.h"
 #include "ev3/cli/config.h"
+#include "ev3/cli/device_option.h"
 #include "ev3/cli/interrupt.h"
 #include "ev3/cli/run_loop.h"
 #include "ev3/cli/run_report.h"
@@ -26,6 +27,7 @@ struct RunOptions {
   std::optional<std::int64_t> seed, rounds;
   std::optional<int> threads;
   bool dry_run = false, quiet = false;
+  DeviceArguments device;
 };
 
 Run::Options loop_options(const RunOptions& options) {
@@ -40,11 +42,20 @@ Experiment asked_for(const RunOptions& options, const std::string& fallback, con
   return parse_experiment(fallback, where, overrides);
 }
 
+// What `auto` means depends on the size of a step.
+void choose_device(const RunOptions& options, const Experiment& experiment, const ExperimentData& data) {
+  if (options.device.device != "auto") return;
+  const Settings s = settings(experiment, data);
+  const nn::LossGradient step(s.model, s.losses.front(), experiment.data.batch, {.teachers = s.teachers});
+  use_device(options.device, options.quiet, step.program().flops());
+}
+
 void run_new(const RunOptions& options) {
   const Experiment experiment = asked_for(options, digits_toml, "the digits experiment");
   const fs::path path = options.out.empty() ? RunFolder::next_free() : fs::path(options.out);
   if (!options.dry_run) RunFolder::want_free(path);
   ExperimentData data = load_data(experiment);
+  choose_device(options, experiment, data);
   if (options.dry_run) {
     fmt::print("{}", dry_run(experiment, data, settings(experiment, data)));
     return;
@@ -74,6 +85,7 @@ void run_resumed(const RunOptions& options) {
     fail("--resume ", options.resume, ": the data are others than those the run began with (",
          here.data.path.empty() ? data.name : here.data.path, ")");
   }
+  choose_device(options, here, data);
   if (!newest.warning.empty()) {
     fmt::print(stderr, "ev3 run: warning: {}; going on from the checkpoint of round {}\n", newest.warning,
                from.passes.evolution.round);
@@ -86,6 +98,7 @@ void run(const RunOptions& options) {
   ignore_file_size_signal();
   if (!options.backends.empty()) kernels::set_default_backends(kernels::parse_backends(options.backends));
   if (options.threads) kernels::set_threads(*options.threads);
+  if (options.device.device != "auto") use_device(options.device, options.quiet);
   options.resume.empty() ? run_new(options) : run_resumed(options);
 }
 
@@ -124,6 +137,7 @@ void add_run(CLI::App& app) {
       ->check(CLI::Range(1, 1024));
   command->add_option("--backends", o->backends, "kernels to use, best first: portable, or simd,portable")
       ->type_name("LIST");
+  add_device(*command, o->device);
   CLI::Option* bundle =
       command->add_option("--record-bundle", o->bundle, "record some rounds into this folder, for ev3 replay")
           ->type_name("DIR");

@@ -11,6 +11,7 @@
 #include "autodiff/tensor/error.h"
 #include "autodiff/tensor/file.h"
 #include "ev3/cli/build_info.h"
+#include "ev3/cli/device_option.h"
 #include "ev3/cli/estimate.h"
 #include "nn/training.h"
 
@@ -34,6 +35,7 @@ std::string count(std::size_t n, const char* one, const char* more) {
 
 // "simd AVX-512, 2 threads": who is asked first for most kernels. AVX3 is Highway's name.
 std::string machine() {
+  if (const std::string device = device_text(); !device.empty()) return device;
   const autodiff::kernels::Backends& order = autodiff::kernels::default_backends();
   const bool special = order.front() == autodiff::kernels::winograd_backend() && order.size() > 1;
   std::string first(order[special ? 1 : 0]->name);
@@ -241,11 +243,12 @@ std::string environment() {
   const auto blas = autodiff::kernels::blas_info();
   return format(
       "started   {}\ncommand   {}\nversion   ev3 {}, commit {}, {} build\ncompiler  {}\nflags     {}\n"
-      "cpu       {} ({})\nsimd      {}\nblas      {}{}\nbackends  {}\nthreads   {}\n\n",
+      "cpu       {} ({})\nsimd      {}\nblas      {}{}\nbackends  {}\nthreads   {}\ndevice    {}\n\n",
       time, command_line(), version, git_hash, build_type, compiler, compile_flags,
       autodiff::kernels::cpu_name(), autodiff::kernels::cpu_features(), autodiff::kernels::simd_target(),
       blas.core, blas.warning.empty() ? "" : "; " + blas.warning,
-      autodiff::kernels::describe(autodiff::kernels::default_backends()), autodiff::kernels::threads());
+      autodiff::kernels::describe(autodiff::kernels::default_backends()), autodiff::kernels::threads(),
+      device_text().empty() ? "cpu" : device_text());
 }
 
 }  // namespace ev3::cli

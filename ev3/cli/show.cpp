@@ -12,6 +12,7 @@
 #include "ev3/cli/commands.h"
 #include "ev3/cli/config_build.h"
 #include "ev3/cli/data_arguments.h"
+#include "ev3/cli/device_option.h"
 #include "ev3/cli/run_report.h"
 #include "ev3/cli/text_table.h"
 #include "nn/model_file.h"
@@ -27,6 +28,7 @@ struct ShowArguments {
   std::vector<std::string> overrides;
   int batch = 0;  ///< 0: that of the experiment, 32 for a model
   bool profile = false;
+  DeviceArguments device;
 };
 
 /// What is shown: a network with its parameters, and how it is trained.
@@ -115,6 +117,7 @@ void print(const ShowArguments& arguments) {
   namespace kernels = autodiff::kernels;
   Subject subject = read_subject(arguments.what, arguments.overrides);
   if (arguments.batch > 0) subject.batch = arguments.batch;
+  use_device(arguments.device, false);
   autodiff::CompileOptions options;
   if (!arguments.backends.empty()) options.backends = kernels::parse_backends(arguments.backends);
 
@@ -129,8 +132,12 @@ void print(const ShowArguments& arguments) {
     std::cout << fmt::format("{:.0f} FLOPs ({:.0f} a sample)\n", program.flops(),
                              program.flops() / subject.batch);
     if (i > 0) continue;  // programs of other losses differ in their last steps only
-    std::cout << "backends " << kernels::describe(options.backends) << "; threads " << options.threads
-              << '\n';
+    if (!device_text().empty()) {
+      std::cout << "device " << device_text() << '\n';
+    } else {
+      std::cout << "backends " << kernels::describe(options.backends) << "; threads " << options.threads
+                << '\n';
+    }
     if (arguments.profile) {
       const autodiff::Profile times = profile(gradient, subject.network, loss, subject.parameters);
       std::cout << autodiff::table(program, &times);
@@ -156,6 +163,7 @@ void add_show(CLI::App& app) {
                     "run the step on random samples and print the time of each op");
   command->add_option("--backends", arguments->backends,
                       "who is asked for a kernel, in this order, such as portable or blas,simd");
+  add_device(*command, arguments->device);
   command->footer(
       "Examples:\n"
       "  ev3 show configs/digits.toml\n"
