@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "autodiff/kernels/device.h"
 #include "tests/wrong_input.h"
 
 namespace {
@@ -77,6 +78,9 @@ const std::vector<Case>& cases() {
       {"unknown option", "run --rouns 3", "unknown option '--rouns': did you mean '--rounds'?"},
       {"no threads", "run --threads 0", "--threads"},
       {"unknown backend", "run --backends gpu --out @/out", "gpu"},
+      {"unknown device", "run --device gpu --out @/out", "--device"},
+      {"a precision that the CPU does not have", "run --precision tf32 --out @/out",
+       "the CPU computes in float32 only"},
       {"negative seed", "run --seed -1 --out @/out", "seed: want a whole number of at least 0, got -1"},
       {"no rounds", "run --rounds 0 --out @/out", "rounds: want a whole number of at least 1, got 0"},
       {"--set without a value", "run --set rounds --out @/out", "want KEY=VALUE"},
@@ -199,6 +203,14 @@ const std::vector<Case>& cases() {
       resume("records that are damaged", "--rounds 5", "rounds.jsonl:1: not the record of a round",
              [](const fs::path& f) { replace(f / "run/rounds.jsonl", "\"explore\"", "\"explode\""); }),
   };
+  if (!autodiff::kernels::device_info().found) {
+    static const std::vector<Case> longer = [] {
+      std::vector<Case> all = list;
+      all.push_back({"no device", "run --device cuda --out @/out", "use cpu, or auto"});
+      return all;
+    }();
+    return longer;
+  }
   return list;
 }
 

@@ -255,7 +255,8 @@ class ImageChecker : public Checks {
 
   void moments() {
     constexpr std::size_t sizes[][2] = {{1, 1}, {37, 3}, {100, 16}, {7, 130}, {1000, 5}};
-    for (const auto& [rows, channels] : sizes) {
+    for (const auto& size : sizes) {
+      const std::size_t rows = size[0], channels = size[1];
       auto x = normal(rows * channels, 7);
       for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] += 50;  // a mean far from zero
       Output<float> m(2 * channels);

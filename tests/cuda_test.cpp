@@ -1,0 +1,333 @@
+// Programs and training on a CUDA device against the CPU; where there is none: what is refused, and how.
+// Somewhat long: one file, so that what wants a device can be run by one command.
+#include <cstring>
+#include <iostream>
+
+#include "autodiff/graph/ops.h"
+#include "autodiff/kernels/check.h"
+#include "autodiff/kernels/device.h"
+#include "datasets/digits.h"
+#include "datasets/stream.h"
+#include "ev3/explore.h"
+#include "nn/device_training.h"
+#include "nn/evaluate.h"
+#include "nn/resnet.h"
+#include "tests/catch.h"
+#include "tests/error_bound.h"
+#include "tests/files.h"
+#include "tests/op_cases.h"
+#include "tests/synthetic_batches.h"
+
+using namespace autodiff;
+using namespace tests;
+
+namespace {
+
+// Says why a test is skipped, once for each.
+bool no_device(const char* test) {
+  const kernels::DeviceInfo info = kernels::device_info();
+  if (!info.found) std::cout << "skipped, " << test << ": " << info.reason << '\n';
+  return !info.found;
+}
+
+struct OnDevice {
+  kernels::Device before = kernels::default_device();
+  OnDevice() { kernels::set_default_device(kernels::Device::cuda); }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+  ~OnDevice() { kernels::set_default_device(before); }
+};
+
+std::vector<float> floats(const Program& program, Value v) {
+  if (v.dtype() == DType::I32) {
+    const auto view = program.labels(v);
+    return {view.data, view.data + view.shape.size()};
+  }
+  const auto view = program.value(v);
+  return {view.data, view.data + view.shape.size()};
+}
+
+const nn::ResNet small_resnet{.inputs = {8, 8, 3}, .filters = 16, .blocks = {1, 1, 1}, .classes = 10};
+
+std::vector<float> random_floats(std::size_t n, std::uint64_t seed) {
+  std::vector<float> out(n);
+  const Random random{Seed{seed}};
+  for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<float>(random.normal(i));
+  return out;
+}
+
+double distance(std::span<const float> a, std::span<const float> b) {
+  double worst = 0, size = 1e-30;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    worst = std::max(worst, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+    size = std::max(size, std::abs(static_cast<double>(b[i])));
+  }
+  return worst / size;
+}
+
+}  // namespace
+
+TEST_CASE("without a device every way to use one says what is missing") {
+  const kernels::DeviceInfo info = kernels::device_info();
+  std::cout << "CUDA: " << (info.found ? info.name + ", " + info.versions : "none, " + info.reason) << '\n';
+  if (info.found) return;
+  CHECK(!info.reason.empty());
+  CHECK(kernels::cuda_backend() == nullptr);
+  CHECK_THROWS_WITH(kernels::set_default_device(kernels::Device::cuda),
+                    ContainsSubstring(info.reason) && ContainsSubstring("use cpu"));
+  CHECK(kernels::default_device() == kernels::Device::cpu);
+  Graph g;
+  const Value y = relu(g.input({3}, "x"));
+  CHECK_THROWS_WITH(compile(g, {y}, {.device = kernels::Device::cuda}), ContainsSubstring(info.reason));
+  CHECK_THROWS_WITH(kernels::DeviceMemory(8), ContainsSubstring(info.reason));
+  CHECK_THROWS_AS(kernels::DeviceStream(), Error);
+  CHECK(kernels::DeviceMemory(0).data() == nullptr);
+}
+
+TEST_CASE("programs for the CPU refuse what is for a device only") {
+  Graph g;
+  const Value x = g.input({3}, "x"), y = relu(x);
+  Program program = compile(g, {y}, {.device = kernels::Device::cpu});
+  float memory[3] = {};
+  CHECK_THROWS_WITH(program.bind_on_device(x, memory), ContainsSubstring("for a device"));
+  CHECK_THROWS_WITH(program.write_on_device(y, memory), ContainsSubstring("for a device"));
+  CHECK_THROWS_WITH(program.on_device(y), ContainsSubstring("for a device"));
+  CHECK_THROWS_WITH(program.enqueue(), ContainsSubstring("for a device"));
+}
+
+// The formulas that both share, with the scalars that a device is sent, on the CPU.
+TEST_CASE("what a device is told of an optimizer gives the same bits as the optimizer") {
+  const nn::Optimizer all[] = {
+      nn::Sgd{.learning_rate = 0.1},
+      nn::Sgd{.learning_rate = 0.1, .momentum = 0.9f},
+      nn::Sgd{.learning_rate = nn::Cosine{.initial = 0.1, .steps = 5}, .momentum = 0.9f, .nesterov = true},
+      nn::Adam{.learning_rate = 0.01},
+      nn::AdamW{.learning_rate = 0.01, .weight_decay = 0.1f},
+      nn::RmsProp{.learning_rate = 0.01},
+      nn::RmsProp{.learning_rate = 0.01, .momentum = 0.5f}};
+  constexpr std::size_t n = 37;
+  for (const nn::Optimizer& optimizer : all) {
+    INFO(nn::describe(optimizer));
+    nn::OptimizerState state = nn::initial_state(optimizer, n);
+    std::vector<float> p = random_floats(n, 1), q = p, m(n), v(n);
+    for (int t = 0; t < 4; ++t) {
+      const std::vector<float> g = random_floats(n, static_cast<std::uint64_t>(10 + t));
+      const kernels::UpdateDims d = nn::update_dims(optimizer, n);
+      const kernels::UpdateScalars s = nn::update_scalars(optimizer, state.step);
+      nn::update(optimizer, state, g, p);
+      using Kind = kernels::UpdateDims::Kind;
+      for (std::size_t i = 0; i < n; ++i) {
+        switch (d.kind) {
+          case Kind::sgd:
+            kernels::sgd_element(s.learning_rate, g[i], q[i]);
+            break;
+          case Kind::momentum:
+            kernels::momentum_element(s.learning_rate, d.momentum, g[i], m[i], q[i]);
+            break;
+          case Kind::nesterov:
+            kernels::nesterov_element(s.learning_rate, d.momentum, g[i], m[i], q[i]);
+            break;
+          case Kind::adamw:
+            kernels::adamw_element(
+                {n, s.learning_rate, d.b1, d.b2, d.epsilon, d.weight_decay, s.to_m, s.to_v}, g[i], q[i], m[i],
+                v[i], q[i]);
+            break;
+          case Kind::rmsprop:
+            kernels::sgd_element(s.learning_rate, kernels::rmsprop_element(d.decay, d.epsilon, g[i], m[i]),
+                                 q[i]);
+            break;
+          case Kind::rmsprop_momentum:
+            kernels::momentum_element(s.learning_rate, d.momentum,
+                                      kernels::rmsprop_element(d.decay, d.epsilon, g[i], m[i]), v[i], q[i]);
+            break;
+        }
+      }
+      CHECK(p == q);
+    }
+  }
+}
+
+TEST_CASE("a stream tells how its batches are drawn") {
+  const datasets::Dataset data = datasets::digits();
+  const datasets::Stream stream(data, {.batch = 50, .seed = 3, .augmentation = {.pad = 2, .flip = true}});
+  for (const std::int64_t k : {0, 40}) {
+    const auto draws = stream.draws(k);
+    const auto indices = stream.indices(k);
+    const datasets::Batch batch = stream[k];
+    const datasets::SampleReader reader(data);
+    std::vector<float> one(reader.sample().size());
+    REQUIRE(draws.size() == 50);
+    for (std::size_t i = 0; i < draws.size(); ++i) {
+      CHECK(static_cast<int>(draws[i].sample) == indices[i]);
+      reader.read(draws[i].sample, draws[i].placed, one.data());
+      CHECK(std::memcmp(one.data(), batch.features.data() + i * one.size(), one.size() * sizeof(float)) == 0);
+    }
+  }
+}
+
+TEST_CASE("every kernel of the device is within its bound") {
+  if (no_device("kernels")) return;
+  for (const kernels::KernelCheck& c : kernels::check_kernels(*kernels::cuda_backend())) {
+    INFO(c.kernel << " " << c.dims << ": error " << c.error << ", bound " << c.bound);
+    CHECK(c.ok);
+  }
+}
+
+TEST_CASE("every op and its gradient on the device is within its rounding error, twice with the same bits") {
+  if (no_device("ops")) return;
+  for (const OpCase& c : op_cases()) {
+    Graph graph;
+    Sources sources{graph};
+    const Value y = c.build(sources);
+    std::vector<Value> outputs{y};
+    if (y.dtype() == DType::F32) {
+      const Value weights = y.batched() ? sources.batch(y.shape()) : sources.fixed(y.shape());
+      std::vector<Value> wrt;
+      for (const OpSource& s : sources.list) {
+        if (s.fill != Fill::classes) wrt.push_back(s.value);
+      }
+      for (const Value& d : gradient(sum(y * weights), wrt)) outputs.push_back(d);
+    }
+    Filled filled = fill(sources.list, Seed{7});
+    const auto want = interpret_bounded(graph, outputs, filled.feeds<double>());
+    Program program = compile(graph, outputs, {.device = kernels::Device::cuda});
+    filled.bind(program, graph);
+    program.run();
+    std::vector<std::vector<float>> first;
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      first.push_back(floats(program, outputs[i]));
+      INFO(c.op << " " << c.sizes << (i > 0 ? ", gradient" : ""));
+      CHECK(beyond_bound<float>(first[i], want[i]) == "");
+    }
+    program.run();
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      const std::vector<float> again = floats(program, outputs[i]);
+      INFO(c.op << " " << c.sizes);
+      CHECK((again.empty() || std::memcmp(again.data(), first[i].data(), again.size() * sizeof(float)) == 0));
+    }
+  }
+}
+
+TEST_CASE(
+    "the gradient of a residual net on the device is that of the CPU, and its workspace what was said") {
+  if (no_device("gradients")) return;
+  const int batch = 16;
+  const nn::Parameters params = nn::initialize(nn::Network(small_resnet), {1});
+  const std::vector<float> x = random_floats(static_cast<std::size_t>(batch) * 192, 2);
+  std::vector<std::int32_t> labels(batch);
+  for (int i = 0; i < batch; ++i) labels[static_cast<std::size_t>(i)] = i % 10;
+  const auto gradient = [&](kernels::Device device) {
+    nn::LossGradient of(small_resnet, nn::CrossEntropy{}, batch, {.compile = {.device = device}});
+    std::vector<float> g(params.size());
+    of(params.values(), x, std::span<const std::int32_t>(labels), g);
+    return g;
+  };
+  CHECK(distance(gradient(kernels::Device::cuda), gradient(kernels::Device::cpu)) < 1e-4);
+}
+
+TEST_CASE("batches gathered on the device are those of the CPU, bit for bit") {
+  if (no_device("batches")) return;
+  // The first layer of a network that passes its input on: outputs are the features.
+  const datasets::Dataset bytes = [] {
+    datasets::Dataset d{.name = "noise", .classes = 4};
+    d.pixels = datasets::Pixels(Shape{40, 6, 5, 3});
+    d.labels = Labels({40});
+    const Random random{Seed{5}};
+    for (std::size_t i = 0; i < d.pixels.size(); ++i)
+      d.pixels[i] = static_cast<std::uint8_t>(random.below(i, 256));
+    for (std::size_t i = 0; i < 40; ++i) d.labels[i] = static_cast<std::int32_t>(i % 4);
+    d.scaling = datasets::cifar10_scaling();
+    return d;
+  }();
+  const datasets::Stream stream(bytes, {.batch = 16, .seed = 2, .augmentation = {.pad = 2, .flip = true}});
+  std::vector<kernels::device::Sample> drawn;
+  for (int k = 0; k < 3; ++k) {
+    for (const auto& d : stream.draws(k)) {
+      drawn.push_back({static_cast<int>(d.sample), static_cast<signed char>(d.placed.dy),
+                       static_cast<signed char>(d.placed.dx), d.placed.flip});
+    }
+  }
+  const std::vector<float> table = datasets::byte_table(bytes.scaling, 3, bytes.name);
+  kernels::DeviceStream work;
+  kernels::DeviceMemory pixels(bytes.pixels.size()), values(table.size() * 4),
+      samples(drawn.size() * sizeof(drawn[0])), step(sizeof(int)), out(std::size_t{16} * 90 * 4);
+  work.to_device(pixels.data(), bytes.pixels.data(), pixels.size());
+  work.to_device(values.data(), table.data(), values.size());
+  work.to_device(samples.data(), drawn.data(), samples.size());
+  for (int k = 0; k < 3; ++k) {
+    work.to_device(step.data(), &k, sizeof k);
+    work.enqueue([&] {
+      kernels::device::gather_images({.pixels = reinterpret_cast<const unsigned char*>(pixels.data()),
+                                      .table = reinterpret_cast<const float*>(values.data()),
+                                      .height = 6,
+                                      .width = 5,
+                                      .channels = 3},
+                                     reinterpret_cast<const kernels::device::Sample*>(samples.data()),
+                                     reinterpret_cast<const int*>(step.data()), 16,
+                                     reinterpret_cast<float*>(out.data()));
+    });
+    std::vector<float> got(std::size_t{16} * 90);
+    work.to_host(got.data(), out.data(), out.size());
+    const datasets::Batch want = stream[k];
+    CHECK(std::memcmp(got.data(), want.features.data(), out.size()) == 0);
+  }
+}
+
+// Trajectories of explore: gathered on the device and read on the host, by the device and by the CPU.
+TEST_CASE("trajectories on the device are those of the CPU within rounding, and twice the same bytes") {
+  if (no_device("trajectories")) return;
+  const std::vector<nn::Loss> losses{nn::CrossEntropy{{0.5f}}, nn::CrossEntropy{{2.0f}}};
+  const std::vector<nn::Optimizer> optimizers{nn::Sgd{.learning_rate = 0.05, .momentum = 0.9f},
+                                              nn::AdamW{.learning_rate = 0.001}};
+  ev3::Model model;
+  model.network = nn::Mlp{.inputs = {64}, .hidden = {24}, .classes = 10};
+  model.params = model.stable = nn::initialize(model.network, Seed{1});
+  const ev3::PoolBatches drawn(datasets::Stream(datasets::digits(), {.batch = 32, .seed = 1}));
+  const SyntheticBatches read({.features = 64, .classes = 10, .batch = 32});
+  for (const ev3::Batches* batches :
+       {static_cast<const ev3::Batches*>(&drawn), static_cast<const ev3::Batches*>(&read)}) {
+    const auto explore = [&] {
+      ev3::Explorer explorer(losses, optimizers, {.trajectory_length = 40, .clip_norm = 1.0});
+      auto first = explorer.explore(model, *batches, 0);
+      auto second = explorer.explore(model, *batches, 160);
+      first.insert(first.end(), second.begin(), second.end());
+      return first;
+    };
+    const auto cpu = explore();
+    const OnDevice guard;
+    const auto one = explore(), two = explore();
+    REQUIRE(one.size() == cpu.size());
+    for (std::size_t c = 0; c < cpu.size(); ++c) {
+      INFO("candidate " << c);
+      CHECK(distance(one[c].losses, cpu[c].losses) < 1e-4);
+      CHECK(distance(one[c].params.values(), cpu[c].params.values()) < 1e-3);
+      CHECK(one[c].params == two[c].params);
+      CHECK(one[c].losses == two[c].losses);
+    }
+  }
+}
+
+TEST_CASE("a residual net learns on the device as on the CPU: statistics, weight decay from the start") {
+  if (no_device("residual nets")) return;
+  ev3::Model model;
+  model.network = small_resnet;
+  model.params = model.stable = nn::initialize(model.network, Seed{1});
+  const SyntheticBatches batches({.features = 192, .classes = 10, .batch = 16});
+  const auto explore = [&] {
+    ev3::Explorer explorer({nn::CrossEntropy{}}, {nn::AdamW{.learning_rate = 0.001, .weight_decay = 0.1f}},
+                           {.trajectory_length = 6, .weight_decay_from = ev3::WeightDecayFrom::start}, {},
+                           Seed{9});
+    return explorer.explore(model, batches, 0);
+  };
+  const auto cpu = explore();
+  const OnDevice guard;
+  const auto one = explore();
+  CHECK(distance(one[0].losses, cpu[0].losses) < 1e-3);
+  CHECK(distance(one[0].params.values(), cpu[0].params.values()) < 1e-2);
+}
+
+TEST_CASE("a device that has no room says what was wanted and what is free") {
+  if (no_device("memory")) return;
+  CHECK_THROWS_WITH(kernels::DeviceMemory(std::size_t{1} << 44, "a test"),
+                    ContainsSubstring("for a test") && ContainsSubstring("free"));
+}

@@ -1,0 +1,171 @@
+// What the kernels of a CUDA device are told, checked on the host: tables of chains, and lists of small
+// calls.
+#include <cstring>
+
+#include "autodiff/kernels/cuda/chain_table.h"
+#include "autodiff/kernels/cuda/small_list.h"
+#include "autodiff/kernels/elementwise.h"
+#include "autodiff/tensor/random.h"
+#include "tests/catch.h"
+
+using namespace autodiff;
+using namespace autodiff::kernels;
+
+namespace {
+
+// What a step of PointwiseDims says, on numbers.
+float result_of(const PointwiseStep& step, const std::vector<float>& values) {
+  const auto at = [&](int k) { return values[static_cast<std::size_t>(k)]; };
+  if (!step.is_binary) return unary_reference(step.unary, at(step.a), static_cast<double>(step.constant));
+  const float left = step.subtracts ? at(step.a) - at(step.d) : at(step.a);
+  const float y = binary_reference(step.binary, left, at(step.b));
+  return step.adds ? y + at(step.c) : y;
+}
+
+// The table for one element, as a thread of the kernel walks it: arrays that are written, by number.
+std::vector<float> walk(const cuda::Chain& chain, std::vector<float> operands) {
+  const int first_slot = chain.full + chain.repeated + chain.single;
+  std::vector<float> slots(static_cast<std::size_t>(chain.slots), NAN);
+  const auto load = [&](int k) {
+    return k >= first_slot ? slots[static_cast<std::size_t>(k - first_slot)]
+                           : operands[static_cast<std::size_t>(k)];
+  };
+  for (int k = 0; k < chain.inputs; ++k) slots[chain.input[k].slot] = operands[chain.input[k].operand];
+  for (int s = 0; s < chain.steps; ++s) {
+    const cuda::Chain::Step& step = chain.step[s];
+    float a = load(step.a);
+    if (step.code < cuda::first_binary) {
+      a = unary_reference(static_cast<Unary>(step.code), a, static_cast<double>(step.constant));
+    } else {
+      if (step.subtracts) a -= load(step.d);
+      a = binary_reference(static_cast<Binary>(step.code - cuda::first_binary), a, load(step.b));
+      if (step.adds) a += load(step.c);
+    }
+    if (step.y != cuda::no_slot) operands[step.y] = a;
+    if (step.slot != cuda::no_slot) slots[step.slot] = a;
+  }
+  return operands;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "the table of a chain computes what its steps say, whatever is an array, a row, a number or none of "
+    "them") {
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    const Random random{Seed{seed}};
+    std::uint64_t count = 0;
+    const auto pick = [&](int n) {
+      return static_cast<int>(random.below(count++, static_cast<std::uint64_t>(n)));
+    };
+    // Arrays: some are read only, the others are written by the steps.
+    PointwiseDims d{
+        .columns = 4, .full = 2 + pick(4), .repeated = pick(3), .single = pick(3), .local = 1 + pick(4)};
+    const int read_only = 1 + pick(d.full - 1), fixed = d.full + d.repeated + d.single, all = fixed + d.local;
+    std::vector<int> readable;
+    for (int k = 0; k < fixed; ++k) {
+      if (k < read_only || k >= d.full) readable.push_back(k);
+    }
+    std::vector<int> unwritten;
+    for (int k = read_only; k < d.full; ++k) unwritten.push_back(k);
+    const auto source = [&] {
+      return readable[static_cast<std::size_t>(pick(static_cast<int>(readable.size())))];
+    };
+    const int steps = static_cast<int>(unwritten.size()) + pick(8);
+    for (int s = 0; s < steps; ++s) {
+      PointwiseStep step;
+      step.is_binary = pick(2) == 1;
+      step.unary = pick(2) ? Unary::relu : Unary::scale;
+      step.constant = 0.5f;
+      constexpr Binary kinds[] = {Binary::add, Binary::sub, Binary::mul, Binary::relu_grad};
+      step.binary = kinds[pick(4)];
+      if (step.is_binary && step.binary == Binary::mul)
+        step.subtracts = pick(2) == 1, step.adds = pick(2) == 1;
+      step.a = source(), step.b = source(), step.c = source(), step.d = source();
+      const bool writes_array =
+          !unwritten.empty() && (pick(2) == 0 || s >= steps - static_cast<int>(unwritten.size()));
+      if (writes_array) {
+        step.y = unwritten.back();
+        unwritten.pop_back();
+      } else {
+        step.y = fixed + pick(d.local);
+      }
+      if (std::find(readable.begin(), readable.end(), step.y) == readable.end()) readable.push_back(step.y);
+      d.steps.push_back(step);
+    }
+    std::vector<float> want(static_cast<std::size_t>(all), NAN);
+    for (int k = 0; k < fixed; ++k)
+      want[static_cast<std::size_t>(k)] =
+          static_cast<float>(random.normal(1000 + static_cast<std::uint64_t>(k)));
+    const std::vector<float> got = walk(cuda::chain_of(d), want);
+    for (const PointwiseStep& step : d.steps) want[static_cast<std::size_t>(step.y)] = result_of(step, want);
+    INFO("chain " << seed);
+    for (int k = 0; k < d.full; ++k) {
+      const auto i = static_cast<std::size_t>(k);
+      CHECK(std::memcmp(&got[i], &want[i], sizeof(float)) == 0);
+    }
+  }
+}
+
+TEST_CASE("small calls give the same in waves, in any order inside a wave, as one after the other") {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    const Random random{Seed{seed}};
+    std::uint64_t count = 0;
+    const auto pick = [&](int n) {
+      return static_cast<int>(random.below(count++, static_cast<std::uint64_t>(n)));
+    };
+    constexpr std::size_t size = 256;
+    std::vector<float> memory(size), in_turn;
+    for (std::size_t i = 0; i < size; ++i) memory[i] = static_cast<float>(random.normal(5000 + i));
+    in_turn = memory;
+    cuda::SmallList list;
+    const auto run = [](const cuda::Small& s, const std::vector<float>& from, std::vector<float>& to) {
+      cuda::Small moved = s;  // to other memory
+      if (s.a) moved.a = to.data() + (s.a - from.data());
+      if (s.b) moved.b = to.data() + (s.b - from.data());
+      moved.y = to.data() + (s.y - from.data());
+      cuda::run_small(
+          moved, 0, 1,
+          [&](float a) {
+            return unary_reference(static_cast<Unary>(s.code), a, static_cast<double>(s.constant));
+          },
+          [&](float a, float b) { return binary_reference(static_cast<Binary>(s.code), a, b); });
+    };
+    for (int k = 0; k < cuda::SmallList::longest; ++k) {
+      cuda::Small s;
+      s.kind = static_cast<cuda::Small::Kind>(pick(4));
+      s.rows = 1 + pick(2), s.columns = 1 + pick(8);
+      s.y_row = s.columns, s.y_column = 1;
+      s.a_row = pick(2) ? s.columns : 0, s.a_column = pick(2);
+      s.b_row = 0, s.b_column = pick(2);
+      s.code = static_cast<unsigned char>(s.kind == cuda::Small::Kind::unary ? static_cast<int>(Unary::scale)
+                                                                             : pick(3));
+      s.constant = 0.5f;
+      // Results do not overlap with what the same call reads, as in programs.
+      const int half = pick(2) * 128;
+      s.y = memory.data() + half + pick(100);
+      s.a = memory.data() + (128 - half) + pick(100);
+      s.b = memory.data() + (128 - half) + pick(100);
+      if (s.kind != cuda::Small::Kind::binary) s.b = nullptr;
+      if (s.kind == cuda::Small::Kind::zero) s.a = nullptr;
+      cuda::add_to(list, s);
+      run(s, memory, in_turn);
+    }
+    cuda::sort_by_wave(list);
+    std::vector<float> by_waves = memory;
+    CHECK(list.waves > 1);
+    CHECK(list.waves < list.calls);
+    for (int end = list.calls; end > 0;) {  // check that waves only grow
+      --end;
+      if (end > 0) CHECK(list.call[end - 1].wave <= list.call[end].wave);
+    }
+    for (int first = 0; first < list.calls;) {
+      int last = first;
+      while (last < list.calls && list.call[last].wave == list.call[first].wave) ++last;
+      for (int k = last - 1; k >= first; --k) run(list.call[k], memory, by_waves);
+      first = last;
+    }
+    INFO("list " << seed);
+    CHECK(std::memcmp(by_waves.data(), in_turn.data(), size * sizeof(float)) == 0);
+  }
+}
