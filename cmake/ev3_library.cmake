@@ -13,6 +13,12 @@ function(ev3_common target)
   endif()
 endfunction()
 
+# By path from the repository root: what is worth -O3.
+set(EV3_FAST_SOURCES "^autodiff/(tensor|graph|kernels/(portable|simd|blas|cuda))/" "^autodiff/(kernels/(backend|parallel)|program/program)[.]"
+    "^nn/(optimizers|training|evaluate|metrics)[.]" "^datasets/(sample_reader|stream|shrink|synthetic)[.]"
+    "^ev3/(explore|assess|confidence|logits_batches)[.]")
+list(JOIN EV3_FAST_SOURCES "|" EV3_FAST_SOURCES)
+
 # ev3_library(NAME FOLDERS folder... [EXCEPT source...] [LINK target...]): a static library of all .cpp files in
 # these folders (not below them). Folders without sources make no library, and nothing links it.
 function(ev3_library name)
@@ -33,13 +39,15 @@ function(ev3_library name)
 
   add_library(${name} STATIC ${sources})
   ev3_common(${name})
-  # nlohmann-json's templates take twice as long to build with any optimisation, above all under the sanitizers; in the
-  # program they should be small.
+  # Nothing but kernels and what runs in every step is worth -O3; the rest is a quarter smaller for size. And
+  # nlohmann-json's templates take twice as long to build with any optimisation, above all under the sanitizers.
   foreach(source IN LISTS sources)
     file(STRINGS "${PROJECT_SOURCE_DIR}/${source}" json REGEX "^#include .*(nlohmann/json|_json|json_object)[.]h")
     if(json)
-      set_property(SOURCE "${PROJECT_SOURCE_DIR}/${source}" APPEND PROPERTY COMPILE_OPTIONS
-        $<$<CONFIG:Debug>:-O0> $<$<CONFIG:Release>:-Os>)
+      set_property(SOURCE "${PROJECT_SOURCE_DIR}/${source}" APPEND PROPERTY COMPILE_OPTIONS $<$<CONFIG:Debug>:-O0>)
+    endif()
+    if(json OR NOT source MATCHES "${EV3_FAST_SOURCES}")
+      set_property(SOURCE "${PROJECT_SOURCE_DIR}/${source}" APPEND PROPERTY COMPILE_OPTIONS $<$<CONFIG:Release>:-Os>)
     endif()
   endforeach()
   target_include_directories(${name} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>"
