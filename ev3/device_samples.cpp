@@ -32,8 +32,8 @@ void add_draws(const datasets::Stream& stream, std::int64_t first, int count,
                std::vector<autodiff::kernels::device::Sample>& drawn) {
   for (std::int64_t k = first; k < first + count; ++k) {
     for (const datasets::Stream::Draw& draw : stream.draws(k)) {
-      drawn.push_back({static_cast<int>(draw.sample), static_cast<signed char>(draw.placed.dy),
-                       static_cast<signed char>(draw.placed.dx), draw.placed.flip});
+      drawn.push_back({static_cast<int>(draw.sample), static_cast<short>(draw.placed.dy),
+                       static_cast<short>(draw.placed.dx), draw.placed.flip});
     }
   }
 }

@@ -47,10 +47,7 @@ int Explorer::trajectory_length(const Model& model) const {
 void Explorer::prepare(const Model& model, int batch) {
   const auto count = static_cast<std::size_t>(candidates());
   const bool on_device = autodiff::kernels::default_device() != autodiff::kernels::Device::cpu;
-  const int compiled_for = !trainers_.empty()    ? trainers_.front().batch()
-                           : !gradients_.empty() ? gradients_.front().batch()
-                                                 : 0;
-  if (network_ != model.network || compiled_for != batch || on_device == trainers_.empty()) {
+  if (network_ != model.network || batch_ != batch || on_device == trainers_.empty()) {
     // Candidates run side by side, one thread each; a single one may use all threads.
     const nn::GradientOptions options{.compile = {.threads = count > 1 ? 1 : autodiff::kernels::threads()},
                                       .teachers = teachers_};
@@ -58,16 +55,20 @@ void Explorer::prepare(const Model& model, int batch) {
     trainers_.clear();
     for (const nn::Loss& loss : losses_) {
       const nn::LossGradient gradient(model.network, loss, batch, options);
-      if (!on_device) gradients_.insert(gradients_.end(), optimizers_.size(), gradient);
-      for (std::size_t k = 0; k < optimizers_.size() && on_device; ++k) {
+      if (!on_device) {
+        gradients_.insert(gradients_.end(), optimizers_.size(), gradient);
+        continue;
+      }
+      for (const nn::Optimizer& optimizer : optimizers_) {
         trainers_.emplace_back(
-            gradient, optimizers_[k],
+            gradient, optimizer,
             nn::DeviceTrainerOptions{.clip_norm = options_.clip_norm,
                                      .decay_from_start = options_.weight_decay_from == WeightDecayFrom::start,
                                      .noise = noise_});
       }
     }
     network_ = model.network;
+    batch_ = batch;
   }
   const bool restart =
       model.just_expanded && options_.optimizers_after_growth == OptimizersAfterGrowth::restart;

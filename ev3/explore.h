@@ -91,6 +91,7 @@ class Explorer {
   std::vector<nn::DeviceTrainer> trainers_;           // instead, where programs run on a device
   std::shared_ptr<const nn::DeviceSamples> samples_;  // that those draw from; null: batches are sent to them
   std::optional<nn::Network> network_;
+  int batch_ = 0;
 };
 
 }  // namespace ev3

@@ -60,7 +60,7 @@ class DeviceTrainer {
   /// logits.
   void run(const DeviceSamples& data, std::span<const autodiff::kernels::device::Sample> drawn,
            std::int64_t first_number, std::span<float> losses);
-  /// One step on a batch of the host: runs when the steps before have; see losses().
+  /// One step on a batch of the host: runs when the steps before have; see finish().
   void start(std::span<const float> features, const Target& target, std::int64_t number);
   /// The losses of the last steps that were started, as many as `losses` has room for; waits for them.
   void finish(std::span<float> losses);

@@ -8,6 +8,7 @@
 #include "autodiff/kernels/device.h"
 #include "datasets/digits.h"
 #include "datasets/stream.h"
+#include "ev3/device_samples.h"
 #include "ev3/explore.h"
 #include "nn/device_training.h"
 #include "nn/evaluate.h"
@@ -15,7 +16,7 @@
 #include "tests/catch.h"
 #include "tests/error_bound.h"
 #include "tests/files.h"
-#include "tests/op_cases.h"
+#include "tests/op_graph.h"
 #include "tests/synthetic_batches.h"
 
 using namespace autodiff;
@@ -37,15 +38,6 @@ struct OnDevice {
   OnDevice& operator=(const OnDevice&) = delete;
   ~OnDevice() { kernels::set_default_device(before); }
 };
-
-std::vector<float> floats(const Program& program, Value v) {
-  if (v.dtype() == DType::I32) {
-    const auto view = program.labels(v);
-    return {view.data, view.data + view.shape.size()};
-  }
-  const auto view = program.value(v);
-  return {view.data, view.data + view.shape.size()};
-}
 
 const nn::ResNet small_resnet{.inputs = {8, 8, 3}, .filters = 16, .blocks = {1, 1, 1}, .classes = 10};
 
@@ -176,40 +168,27 @@ TEST_CASE("every kernel of the device is within its bound") {
 TEST_CASE("every op and its gradient on the device is within its rounding error, twice with the same bits") {
   if (no_device("ops")) return;
   for (const OpCase& c : op_cases()) {
-    Graph graph;
-    Sources sources{graph};
-    const Value y = c.build(sources);
-    std::vector<Value> outputs{y};
-    if (y.dtype() == DType::F32) {
-      const Value weights = y.batched() ? sources.batch(y.shape()) : sources.fixed(y.shape());
-      std::vector<Value> wrt;
-      for (const OpSource& s : sources.list) {
-        if (s.fill != Fill::classes) wrt.push_back(s.value);
-      }
-      for (const Value& d : gradient(sum(y * weights), wrt)) outputs.push_back(d);
-    }
-    Filled filled = fill(sources.list, Seed{7});
-    const auto want = interpret_bounded(graph, outputs, filled.feeds<double>());
-    Program program = compile(graph, outputs, {.device = kernels::Device::cuda});
-    filled.bind(program, graph);
+    CaseGraph built(c);
+    const std::vector<Value>& outputs = built.outputs;
+    const auto want = interpret_bounded(built.graph, outputs, built.filled.feeds<double>());
+    Program program = built.compile({.device = kernels::Device::cuda});
     program.run();
     std::vector<std::vector<float>> first;
     for (std::size_t i = 0; i < want.size(); ++i) {
-      first.push_back(floats(program, outputs[i]));
+      first.push_back(case_output(program, outputs[i]));
       INFO(c.op << " " << c.sizes << (i > 0 ? ", gradient" : ""));
       CHECK(beyond_bound<float>(first[i], want[i]) == "");
     }
     program.run();
     for (std::size_t i = 0; i < want.size(); ++i) {
-      const std::vector<float> again = floats(program, outputs[i]);
+      const std::vector<float> again = case_output(program, outputs[i]);
       INFO(c.op << " " << c.sizes);
       CHECK((again.empty() || std::memcmp(again.data(), first[i].data(), again.size() * sizeof(float)) == 0));
     }
   }
 }
 
-TEST_CASE(
-    "the gradient of a residual net on the device is that of the CPU, and its workspace what was said") {
+TEST_CASE("the gradient of a residual net on the device is that of the CPU") {
   if (no_device("gradients")) return;
   const int batch = 16;
   const nn::Parameters params = nn::initialize(nn::Network(small_resnet), {1});
@@ -227,7 +206,6 @@ TEST_CASE(
 
 TEST_CASE("batches gathered on the device are those of the CPU, bit for bit") {
   if (no_device("batches")) return;
-  // The first layer of a network that passes its input on: outputs are the features.
   const datasets::Dataset bytes = [] {
     datasets::Dataset d{.name = "noise", .classes = 4};
     d.pixels = datasets::Pixels(Shape{40, 6, 5, 3});
@@ -241,12 +219,7 @@ TEST_CASE("batches gathered on the device are those of the CPU, bit for bit") {
   }();
   const datasets::Stream stream(bytes, {.batch = 16, .seed = 2, .augmentation = {.pad = 2, .flip = true}});
   std::vector<kernels::device::Sample> drawn;
-  for (int k = 0; k < 3; ++k) {
-    for (const auto& d : stream.draws(k)) {
-      drawn.push_back({static_cast<int>(d.sample), static_cast<signed char>(d.placed.dy),
-                       static_cast<signed char>(d.placed.dx), d.placed.flip});
-    }
-  }
+  ev3::add_draws(stream, 0, 3, drawn);
   const std::vector<float> table = datasets::byte_table(bytes.scaling, 3, bytes.name);
   kernels::DeviceStream work;
   kernels::DeviceMemory pixels(bytes.pixels.size()), values(table.size() * 4),

@@ -4,55 +4,15 @@
 #include <iostream>
 
 #include "autodiff/graph/ops.h"
-#include "autodiff/program/program.h"
 #include "tests/catch.h"
 #include "tests/error_bound.h"
 #include "tests/guards.h"
-#include "tests/op_cases.h"
+#include "tests/op_graph.h"
 
 using namespace autodiff;
 using namespace tests;
 
 namespace {
-
-// The graph of a case: its output, and the gradient of a weighted sum of the output by every source of
-// floats.
-struct Built {
-  Graph graph;
-  Sources sources{graph};
-  std::vector<Value> outputs;
-  Filled filled;
-
-  Built(const OpCase& c, bool heavy) {
-    sources.heavy = heavy;
-    const Value y = c.build(sources);
-    outputs = {y};
-    if (y.dtype() == DType::F32) {
-      const Value weights = y.batched() ? sources.batch(y.shape()) : sources.fixed(y.shape());
-      std::vector<Value> wrt;
-      for (const OpSource& s : sources.list) {
-        if (s.fill != Fill::classes) wrt.push_back(s.value);
-      }
-      for (const Value& d : gradient(sum(y * weights), wrt)) outputs.push_back(d);
-    }
-    filled = fill(sources.list, Seed{7});
-  }
-
-  Program compile(const kernels::Backends& backends, int threads) {
-    Program program = autodiff::compile(graph, outputs, {.backends = backends, .threads = threads});
-    filled.bind(program, graph);
-    return program;
-  }
-};
-
-std::vector<float> output_of(const Program& program, Value v) {
-  if (v.dtype() == DType::I32) {
-    const auto view = program.labels(v);
-    return {view.data, view.data + view.shape.size()};
-  }
-  const auto view = program.value(v);
-  return {view.data, view.data + view.shape.size()};
-}
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() &&
@@ -74,15 +34,15 @@ TEST_CASE("every op and its gradient is within its rounding error on every backe
   std::cout << "backends: " << kernels::describe(kernels::enabled_backends()) << '\n';
   for (const OpCase& c : op_cases()) {
     for (const bool heavy : {false, true}) {
-      Built built(c, heavy);
+      CaseGraph built(c, heavy);
       const auto want = interpret_bounded(built.graph, built.outputs, built.filled.feeds<double>());
       std::vector<std::vector<float>> reference;
       for (const auto& [name, backends] : all_backends()) {
-        Program program = built.compile(backends, 1);
+        Program program = built.compile({.backends = backends, .threads = 1});
         program.run();
         std::vector<std::vector<float>> got;
         for (std::size_t i = 0; i < want.size(); ++i) {
-          got.push_back(output_of(program, built.outputs[i]));
+          got.push_back(case_output(program, built.outputs[i]));
           INFO(c.op << " " << c.sizes << (heavy ? ", in chunks" : "") << " on " << name
                     << (i > 0 ? ", gradient" : ""));
           CHECK(beyond_bound<float>(got[i], want[i]) == "");
@@ -90,11 +50,11 @@ TEST_CASE("every op and its gradient is within its rounding error on every backe
         if (name == "reference") reference = got;
       }
       // The portable kernels keep the order of the sums.
-      Program portable = built.compile(kernels::parse_backends("portable"), 1);
+      Program portable = built.compile({.backends = kernels::parse_backends("portable"), .threads = 1});
       portable.run();
       for (std::size_t i = 0; i < want.size(); ++i) {
         INFO(c.op << " " << c.sizes << (heavy ? ", in chunks" : "") << (i > 0 ? ", gradient" : ""));
-        CHECK(same_bits(output_of(portable, built.outputs[i]), reference[i]));
+        CHECK(same_bits(case_output(portable, built.outputs[i]), reference[i]));
       }
     }
   }
@@ -105,17 +65,17 @@ TEST_CASE("every op gives the same bits on one, two and three threads") {
   for (const int threads : {1, 2, 3}) {
     const ThreadsGuard guard(threads);
     for (const OpCase& c : op_cases()) {
-      Built built(c, true);
+      CaseGraph built(c, true);
       for (const auto& [name, backends] : all_backends()) {
-        Program program = built.compile(backends, threads);
+        Program program = built.compile({.backends = backends, .threads = threads});
         program.run();
         auto& first = one[c.op + c.sizes + name];
         for (std::size_t i = 0; i < built.outputs.size(); ++i) {
           if (threads == 1) {
-            first.push_back(output_of(program, built.outputs[i]));
+            first.push_back(case_output(program, built.outputs[i]));
           } else {
             INFO(c.op << " " << c.sizes << " on " << name << ", " << threads << " threads");
-            CHECK(same_bits(output_of(program, built.outputs[i]), first[i]));
+            CHECK(same_bits(case_output(program, built.outputs[i]), first[i]));
           }
         }
       }
@@ -125,7 +85,7 @@ TEST_CASE("every op gives the same bits on one, two and three threads") {
 
 TEST_CASE("kernels write all of their output, and nothing else") {
   for (const OpCase& c : op_cases()) {
-    Built built(c, false);
+    CaseGraph built(c, false);
     const Graph& graph = built.graph;
     std::vector<Value> nodes;
     for (int id = 0; id < graph.size(); ++id) {

@@ -19,7 +19,6 @@ const char* name_of(Device device);
 
 /// What was built in and what was found.
 struct DeviceInfo {
-  bool built = false;         ///< with EV3_WITH_CUDA
   bool found = false;         ///< a device that the kernels run on
   std::string reason = {};    ///< why none was found
   std::string name = {};      ///< "NVIDIA H100 80GB HBM3"
@@ -168,7 +167,7 @@ void clip_by_norm(float* gradient, std::size_t n, double most);
 /// Which image, and how it is placed; see datasets/augment.h.
 struct Sample {
   int index = 0;
-  signed char dy = 0, dx = 0;
+  short dy = 0, dx = 0;
   bool flip = false;
 };
 /// What all samples have in common: images of bytes [height, width, channels] and what a byte means

@@ -28,7 +28,7 @@ class OnDevice {
 
   /// Copies, plays the kernels that `enqueue` calls, copies back.
   void run(kernels::IndexedTask enqueue);
-  /// Calls `steps` with a function that waits for what was enqueued so far.
+  /// Copies, calls `steps`, which enqueues kernels and may wait() for each, copies back.
   void run_waiting(kernels::IndexedTask steps);
   void wait() { stream_.wait(); }
 

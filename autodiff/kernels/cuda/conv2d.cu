@@ -1,9 +1,8 @@
 // Convolutions as matrix products whose left factor is never formed (implicit GEMM): row m is a pixel of the
 // result, column k = (a, b, c) a tap and a channel of the image under it.
 //
-//     forward:       y [m, o]  = sum over k of x[m, k] w[k, o]          (of dy, spread out, it is the data
-//     gradient) filters:       dw [k, o] = sum over m of x[m, k] dy[m, o]         (in parts, added in their
-//     order)
+//     forward:   y [m, o]  = sum over k of x[m, k] w[k, o]       of dy, spread out, it is the data gradient
+//     filters:   dw [k, o] = sum over m of x[m, k] dy[m, o]      in parts, added in their order
 //
 // Somewhat long: the kernels of both, and the choice between them and those of the other files.
 //

@@ -18,7 +18,7 @@ constexpr std::size_t counter_bytes = most_counters * sizeof(unsigned);
 std::string version(int number) { return text(number / 1000, '.', number % 1000 / 10); }
 
 struct Found {
-  DeviceInfo info{.built = true};
+  DeviceInfo info;
   int device = 0;
 };
 

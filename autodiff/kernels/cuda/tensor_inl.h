@@ -6,8 +6,7 @@
 //     float32   factors are split into two numbers of tf32, x = big + rest, of which three products are
 //     formed:
 //               a b = big big + rest big + big rest. What is left out is below 2^-22 of a product, so that
-//               results stay inside the bounds of sums in float32; it takes three times the multiplications,
-//               of which the cores have eight times as many as the other units
+//               results stay inside the bounds of sums in float32; it takes three times the multiplications
 #pragma once
 
 #include <type_traits>
