@@ -7,9 +7,9 @@
 // Won over portable on a Zen 4 (thread time, each the best of 15 interleaved runs), AVX-512: 3 to 11 times
 // for the products of a 2-8-2 network with batch 32, 5.6 for 32 x 64 x 64 (108 GFLOP/s), 4.7 to 7.2 for 128 x
 // 512 x 784, up to 7.8 for 512^3, 1.8 to 2.9 for a single row. AVX2: up to a quarter
-// less; SSE4: 2 to 4 times. Since then rows of a are packed where they are met often: 110 GFLOP/s for 512^3,
-// 103 for 1024^3, 107 for 128 x 512 x 784, of 118 at most; and the portable kernel takes four products at a
-// time: 27 for 512^3.
+// less; SSE4: 2 to 4 times. Since then rows of a are packed where they are met often, and places of sums
+// fetched before they are formed: 110 GFLOP/s for 512^3, 107 for 1024^3 and for 128 x 512 x 784, of 118 at
+// most; and the portable kernel takes four products at a time: 27 for 512^3.
 #include <algorithm>
 
 #include "autodiff/kernels/simd/simd.h"
@@ -32,7 +32,8 @@ constexpr int tile_rows = 8;  // 32 registers: 8 x 3 sums
 constexpr int tile_rows = 4;  // 16 registers: 4 x 3 sums
 #endif
 constexpr int tile_vectors = 3;
-constexpr std::size_t block_k = 384;  // a strip of b is at most 72 KiB
+constexpr std::size_t row_vectors = 2 * tile_rows;  // of a row alone
+constexpr std::size_t block_k = 512;                // a strip of b is at most 96 KiB
 
 // Rows of a: first those that are packed, tile_rows at a time, then the others.
 struct Rows {
@@ -117,13 +118,23 @@ void product(D d, std::size_t m, std::size_t n, std::size_t k, const Matrix& a, 
     for (std::size_t j = 0; j < n;) {
       // Never one vector behind others: the last strip must be longer than a vector.
       const std::size_t left = (n - j + N - 1) / N;
-      const std::size_t vectors = left == 4 ? 2 : std::min<std::size_t>(left, tile_vectors);
+      std::size_t vectors = left == 4 ? 2 : std::min<std::size_t>(left, tile_vectors);
+      if (in_place && m == 1) {
+        // A row alone only waits for b, which is best read in long pieces.
+        for (const std::size_t wide : {row_vectors / 2, row_vectors}) {
+          if (left >= wide && left != wide + 1) vectors = wide;
+        }
+      }
       const std::size_t width = std::min(vectors * N, n - j);
       const Matrix columns{b.at(p, j), b.row, b.column};
       if (!in_place) pack(d, depth, width, columns, packed, vectors * N);
       const float* panel = in_place ? columns.data : packed;
       const std::size_t panel_row = in_place ? b.row : vectors * N;
-      if (vectors == 1) {
+      if (vectors == row_vectors) {
+        strip<1, row_vectors>(d, m, depth, rows.others, panel, panel_row, c + j, c_row, width, p > 0);
+      } else if (vectors == row_vectors / 2) {
+        strip<1, row_vectors / 2>(d, m, depth, rows.others, panel, panel_row, c + j, c_row, width, p > 0);
+      } else if (vectors == 1) {
         strip<1>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
       } else if (vectors == 2) {
         strip<2>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);

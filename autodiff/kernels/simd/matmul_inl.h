@@ -33,6 +33,12 @@ HWY_INLINE void tile(D d, std::size_t k, const Matrix& a, const float* b, std::s
   const std::size_t last = part ? 0 : width - N;
   const auto at = [last](std::size_t j) { return j + 1 < vectors ? j * N : last; };
   hn::Vec<D> sum[rows][vectors];
+  // What will be stored is on its way while the sums are formed.
+  if (!add && k >= 32) {
+    for (std::size_t i = 0; i < rows; ++i) {
+      for (std::size_t j = 0; j < vectors; ++j) __builtin_prefetch(c + i * c_row + at(j), 1);
+    }
+  }
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t j = 0; j < vectors; ++j) {
       const float* from = c + i * c_row + at(j);
