@@ -14,7 +14,7 @@ function(ev3_common target)
 endfunction()
 
 # By path from the repository root: what is worth -O3.
-set(EV3_FAST_SOURCES "^autodiff/(tensor|graph|kernels/(portable|simd|blas|cuda))/" "^autodiff/(kernels/(backend|parallel)|program/program)[.]"
+set(EV3_FAST_SOURCES "^autodiff/(tensor|graph|kernels/(portable|simd|blas|cuda))/" "^autodiff/(kernels/(backend|parallel)|program/(program|binding))[.]"
     "^nn/(optimizers|training|evaluate|metrics)[.]" "^datasets/(sample_reader|stream|shrink|synthetic)[.]"
     "^ev3/(explore|assess|confidence|logits_batches)[.]")
 list(JOIN EV3_FAST_SOURCES "|" EV3_FAST_SOURCES)

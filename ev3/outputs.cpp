@@ -24,16 +24,18 @@ std::vector<float> outputs(const nn::Network& network, const nn::Parameters& par
     for (std::size_t i = 0; i < features.size() / width; ++i) {
       reader.read(static_cast<std::size_t>(first) + i, features.data() + i * width);
     }
-    const auto part = evaluator(parameters.values(), features);
+    const auto part = evaluator(features);
     out.insert(out.end(), part.begin(), part.end());
   };
   const int n = data.size(), whole = n / batch * batch;
   if (whole > 0) {
     nn::Evaluator evaluator(network, batch);
+    evaluator.load(parameters.values());
     for (int first = 0; first < whole; first += batch) run(evaluator, first);
   }
   if (whole < n) {
     nn::Evaluator rest(network, n - whole);
+    rest.load(parameters.values());
     run(rest, whole);
   }
   return out;

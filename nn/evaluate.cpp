@@ -9,6 +9,15 @@ namespace nn {
 
 using autodiff::fail;
 
+namespace {
+
+autodiff::CompileOptions with_parameters_that_stay(autodiff::CompileOptions options) {
+  options.parameters_stay = true;
+  return options;
+}
+
+}  // namespace
+
 std::shared_ptr<const Evaluator::Shared> Evaluator::build(const Network& net, int samples) {
   if (samples < 0) fail("evaluate: want at least 0 samples, got ", samples);
   auto shared = std::make_shared<Shared>();
@@ -22,11 +31,10 @@ std::shared_ptr<const Evaluator::Shared> Evaluator::build(const Network& net, in
 
 Evaluator::Evaluator(const Network& net, int samples, const autodiff::CompileOptions& options)
     : shared_(build(net, samples)),
-      program_(autodiff::compile(shared_->graph, {shared_->outputs}, options)),
+      program_(autodiff::compile(shared_->graph, {shared_->outputs}, with_parameters_that_stay(options))),
       samples_(samples) {}
 
-std::span<const float> Evaluator::operator()(std::span<const float> parameters,
-                                             std::span<const float> features) {
+void Evaluator::load(std::span<const float> parameters) {
   const Shared& s = *shared_;
   if (parameters.size() != s.layout->size()) {
     fail("evaluate: want ", s.layout->size(), " parameters, got ", parameters.size());
@@ -35,6 +43,10 @@ std::span<const float> Evaluator::operator()(std::span<const float> parameters,
     const ParameterInfo& info = s.layout->entries()[i];
     program_.bind(s.parameters[i], parameters.subspan(info.offset, info.shape.size()));
   }
+}
+
+std::span<const float> Evaluator::operator()(std::span<const float> features) {
+  const Shared& s = *shared_;
   program_.bind(s.features, features);
   program_.run();
   const auto view = program_.value(s.outputs);

@@ -17,8 +17,16 @@ class Evaluator {
   /// Throws Error for a negative number of samples.
   Evaluator(const Network& net, int samples, const autodiff::CompileOptions& options = {});
 
+  /// The parameters of the following calls: computes what depends on them alone, once. They are not copied:
+  /// they must stay where they are, as they are. Throws Error for another number of them.
+  void load(std::span<const float> parameters);
   /// Outputs [samples, classes] for features [samples, inputs...]; valid until the next call.
-  std::span<const float> operator()(std::span<const float> parameters, std::span<const float> features);
+  std::span<const float> operator()(std::span<const float> features);
+  /// Both: for parameters that are used once.
+  std::span<const float> operator()(std::span<const float> parameters, std::span<const float> features) {
+    load(parameters);
+    return (*this)(features);
+  }
 
   const autodiff::Program& program() const { return program_; }
   int samples() const { return samples_; }

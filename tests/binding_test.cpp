@@ -72,6 +72,44 @@ TEST_CASE("sums over chunks go to memory of the caller too") {
   CHECK(here == Floats{37, 37, 37});
 }
 
+TEST_CASE("what depends on parameters that stay is computed when they are bound") {
+  Graph g;
+  const Value x = g.input({4, 3}), w = g.parameter("w", {3, 2}), scale = g.parameter("scale", {2});
+  const Value factor = exp(scale) * 0.5f, scaled = w * factor, y = matmul(x, scaled), size = sum(square(w));
+  Program program = compile(g, {y, size}, {.parameters_stay = true});
+  CHECK(unsound(program, g) == "");
+  REQUIRE(program.plan().fixed_stages == 1);
+  CHECK(program.plan().stages[0].steps.size() == 5);
+  Floats weights = {1, 2, 3, 4, 5, 6}, scales(2), ones(12, 1.0f), there(1);
+  program.bind(x, ones);
+  program.bind(w, weights);
+  program.bind(scale, scales);
+  program.run();
+  const Floats want = {4.5f, 6, 4.5f, 6, 4.5f, 6, 4.5f, 6};
+  CHECK(output_of(program, y) == want);
+  CHECK(program.scalar(size) == 91);
+  weights.assign(6, 2);
+  program.run();  // as they were when they were bound
+  CHECK(output_of(program, y) == want);
+  CHECK(program.scalar(size) == 91);
+  program.write_to(size, there);
+  program.run();
+  CHECK(there[0] == 24);
+  CHECK(output_of(program, y) == Floats(8, 3));
+  weights.assign(6, 4);
+  program.bind(w, weights);
+  program.run();
+  CHECK(output_of(program, y) == Floats(8, 6));
+  CHECK(there[0] == 96);
+  Program copy = program;
+  CHECK_THROWS_WITH(copy.run(), ContainsSubstring("has not been bound"));
+  copy.bind(x, ones);
+  copy.bind(w, weights);
+  copy.bind(scale, scales);
+  copy.run();
+  CHECK(output_of(copy, y) == Floats(8, 6));
+}
+
 TEST_CASE("binding is checked") {
   Graph g, other;
   const Value x = g.input({4, 3}, "images"), labels = g.labels(4), w = g.parameter("w", {3});

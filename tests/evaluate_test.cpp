@@ -109,6 +109,14 @@ TEST_CASE("an evaluator gives the outputs of the formula") {
   const auto out = evaluator(p.values(), std::vector<float>{1, 2, -1, 0});
   CHECK(std::vector<float>(out.begin(), out.end()) == std::vector<float>{5.75f, 10.75f, 3.25f, 3.75f});
   CHECK(evaluator.samples() == 2);
+  std::vector<float> moved(p.values().begin(), p.values().end());
+  moved.back() += 1;
+  evaluator.load(moved);
+  for (const float first : {1.0f, -1.0f}) {
+    const auto again = evaluator(std::vector<float>{first, 2, -1, 0});
+    CHECK(again[3] == 4.75f);
+    CHECK(again[0] == (first > 0 ? 5.75f : 9.75f));
+  }
   CHECK_THAT(error_of([&] { evaluator(p.values().first(3), std::vector<float>(4)); }),
              ContainsSubstring("want 12 parameters, got 3"));
   CHECK_THAT(error_of([&] { evaluator(p.values(), std::vector<float>(3)); }), ContainsSubstring("features"));

@@ -10,8 +10,13 @@ using namespace tests;
 TEST_CASE("simd matmul adds in the order of p, fused where the CPU can") {
   for_each_target([](const Backend& row, const std::string& target) {
     if (target == "SSE4" || target == "SSE2") return;
-    for (const auto& [m, n, k] :
-         {std::array{32, 2, 8}, {5, 61, 300}, {70, 3, 600}, {1, 100, 17}, {37, 150, 500}}) {
+    for (const auto& [m, n, k] : {std::array{32, 2, 8},
+                                  {5, 61, 300},
+                                  {70, 3, 600},
+                                  {1, 100, 17},
+                                  {1, 135, 9},
+                                  {1, 700, 40},
+                                  {37, 150, 500}}) {
       const auto a = normal(static_cast<std::size_t>(m * k), 1),
                  b = normal(static_cast<std::size_t>(k * n), 2);
       std::vector<float> c(static_cast<std::size_t>(m * n)), want;
@@ -73,6 +78,38 @@ TEST_CASE("parts of larger matrices are multiplied in their place") {
 
 TEST_CASE("Winograd's convolution within its bound, for every instruction set") {
   for_each_target([](const Backend&, const std::string&) { check_all(*winograd_backend()); });
+}
+
+TEST_CASE("packed filters, and some output channels at a time, give the bits of the whole") {
+  for_each_target([](const Backend&, const std::string&) {
+    const Backend& row = *winograd_backend();
+    for (const auto& [in, out] : {std::array{16, 16}, {8, 72}, {40, 33}}) {
+      INFO(in << " to " << out);
+      const Conv2dDims d{.n = 2,
+                         .h = 9,
+                         .w = 14,
+                         .in = in,
+                         .kh = 3,
+                         .kw = 3,
+                         .oh = 9,
+                         .ow = 14,
+                         .out = out,
+                         .top = 1,
+                         .left = 1};
+      const auto x = normal(d.x_size(), 1), w = normal(d.w_size(), 2);
+      std::vector<float> packed(row.conv2d_packed_floats(d)), want(d.y_size());
+      row.conv2d.run(d, x.data(), w.data(), ScratchFor(row.conv2d, d), want.data());
+      row.conv2d_pack.run(d, w.data(), packed.data());
+      for (const int step : {16, 48, 1000}) {
+        std::vector<float> y(d.y_size(), 7);
+        for (int first = 0; first < out; first += step) {
+          const PackedConv2dDims part{d, first, std::min(step, out - first)};
+          row.conv2d_packed.run(part, x.data(), packed.data(), ScratchFor(row.conv2d_packed, part), y.data());
+        }
+        CHECK(same(y, want));
+      }
+    }
+  });
 }
 
 TEST_CASE("Winograd's convolution is off by a few times what direct sums in float are") {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,15 +27,8 @@ class PlanWalk {
 
   /// "" when the plan is sound, else what is wrong.
   std::string problem() {
-    for (const autodiff::Stage& stage : plan_.stages) {
-      for (int i = 0; i < stage.chunks; ++i) walk_chunk(stage, backwards_ ? stage.chunks - 1 - i : i);
-      for (const autodiff::Combination& c : stage.combinations) {
-        for (int k = 0; k < stage.chunks; ++k) {
-          read(c.node, c.partials, {0, static_cast<std::size_t>(k), c.size});
-        }
-        write(c.node, c.output, {0, 0, c.size});
-      }
-    }
+    walk_stages(0);
+    walk_stages(plan_.fixed_stages);  // a second run, with the same parameters
     for (const autodiff::Plan::Output& out : plan_.outputs) {
       const int node = std::find(copied_.begin(), copied_.end(), out.place.base) == copied_.end()
                            ? root(out.value.id)
@@ -58,6 +52,19 @@ class PlanWalk {
     std::size_t index, elements;
   };
 
+  void walk_stages(std::size_t from) {
+    for (std::size_t s = from; s < plan_.stages.size(); ++s) {
+      const autodiff::Stage& stage = plan_.stages[s];
+      for (int i = 0; i < stage.chunks; ++i) walk_chunk(stage, backwards_ ? stage.chunks - 1 - i : i);
+      for (const autodiff::Combination& c : stage.combinations) {
+        for (int k = 0; k < stage.chunks; ++k) {
+          read(c.node, c.partials, {0, static_cast<std::size_t>(k), c.size});
+        }
+        write(c.node, c.output, {0, 0, c.size});
+      }
+    }
+  }
+
   void walk_chunk(const autodiff::Stage& stage, int chunk) {
     const int slot = chunk % plan_.slots;
     const auto first = static_cast<std::size_t>(chunk) * static_cast<std::size_t>(stage.chunk);
@@ -68,17 +75,34 @@ class PlanWalk {
       return cut ? all / static_cast<std::size_t>(stage.samples) * samples : all;
     };
     std::size_t left_in_group = 0;
+    const autodiff::Step* leader = nullptr;
     std::vector<autodiff::Operand> read_by_group;
     std::vector<std::pair<int, std::size_t>> values_read;  // nodes, and how many elements
     for (const autodiff::Step& step : stage.steps) {
       const bool copy = step.row.op == "copy";
-      if (step.group.run) left_in_group = step.group.steps;
+      if (step.group.run && left_in_group == 0) left_in_group = step.group.steps;
+      if (step.leads_group) {  // its parts run together with the group's
+        left_in_group = 1 + (&step + 1)->group.steps;
+        leader = &step;
+      }
       const autodiff::Value self{const_cast<autodiff::Graph*>(&graph_), step.node};
-      const std::vector<autodiff::Value> inputs = copy ? std::vector{self} : graph_.node(step.node).inputs;
+      std::vector<autodiff::Value> inputs = copy ? std::vector{self} : graph_.node(step.node).inputs;
+      if (step.packs >= 0) {  // one input, in another form, for a later step of the same node
+        const autodiff::Value in = inputs[static_cast<std::size_t>(step.packs)];
+        read(root(in.id), step.inputs[0], {slot, first, in.shape().size()});
+        packed_[step.node] = {static_cast<std::size_t>(step.packs), step.row.shape.size()};
+        write(form_of(step.node), step.output, {slot, first, step.row.shape.size()});
+        continue;
+      }
       // What the kernel works with, apart from inputs and output: painted before they are read and written.
       const Part work{slot, first, work_bytes(step) / 4};
       write(working, step.scratch, work);
+      const auto packed = packed_.find(step.node);
       for (std::size_t i = 0; i < step.inputs.size(); ++i) {
+        if (packed != packed_.end() && packed->second.first == i) {
+          read(form_of(step.node), step.inputs[i], {slot, first, packed->second.second});
+          continue;
+        }
         read(root(inputs[i].id), step.inputs[i], {slot, first, elements(inputs[i])});
         if (left_in_group > 0) {
           read_by_group.push_back(step.inputs[i]);
@@ -94,11 +118,16 @@ class PlanWalk {
         for (std::size_t i = 0; i < read_by_group.size(); ++i) {
           read(values_read[i].first, read_by_group[i], {slot, first, values_read[i].second});
         }
+        if (leader) read(working, leader->scratch, {slot, first, work_bytes(*leader) / 4});
+        leader = nullptr;
         read_by_group.clear();
         values_read.clear();
       }
     }
   }
+
+  // The colour of what was packed for a node.
+  static int form_of(int node) { return working + 1 + node; }
 
   static std::size_t work_bytes(const autodiff::Step& step) {
     for (const autodiff::Launch& part : step.parts) {
@@ -166,6 +195,7 @@ class PlanWalk {
   int first_output_;
   std::vector<int> paint_;
   std::vector<int> copied_;  // bases of outputs that are copies; they are painted with the base, negative
+  std::map<int, std::pair<std::size_t, std::size_t>> packed_;  // by node: which input, and how many words
   std::size_t arena_used_ = 0, scratch_used_ = 0;
   std::string problem_;
 };

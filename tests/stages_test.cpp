@@ -122,6 +122,52 @@ TEST_CASE("products with large matrices meet all samples at once, on all threads
   }
 }
 
+TEST_CASE(
+    "filters are packed once for all chunks, and one image is shared by the threads, with the same bits") {
+  for (const int samples : {1, 5}) {
+    Graph g;
+    Sources s{g};
+    const Value x = s.batch({samples, 30, 33, 16}), v = s.fixed({3, 3, 16, 16}), w = s.fixed({3, 3, 16, 40});
+    const Value u = s.fixed({1, 1, 40, 24}), scale = s.fixed({40});
+    const Value hidden = relu(conv2d(x, v) + s.fixed({16})),
+                narrow = conv2d(hidden, w * scale, {.stride = 2});
+    const Value before = relu(conv2d(narrow, s.fixed({3, 3, 40, 40})) + s.fixed({40})) + narrow;
+    const Value z = relu(conv2d(before, s.fixed({3, 3, 40, 40})) + s.fixed({40})), y = conv2d(z, u),
+                loss = sum(square(y));
+    std::vector<Value> outputs = gradient(loss, std::vector<Value>{v, w, u, x});
+    outputs.push_back(y);
+    check_outputs(g, s, outputs);
+    check_outputs(g, s, {y});
+    const Filled filled = fill(s.list, Seed{5});
+    for (const kernels::Backend* row : kernels::enabled_backends()) {
+      if (row->name == "reference") continue;  // slow
+      INFO(row->name << ' ' << samples);
+      std::vector<Floats> first;
+      for (const int threads : {1, 2, 3, 16}) {
+        Program program =
+            compile(g, outputs, {.backends = kernels::parse_backends(row->name), .threads = threads});
+        std::size_t convolutions = 0, packed = 0, cut = 0;
+        for (const Stage& stage : program.plan().stages) {
+          for (const Step& step : stage.steps) {
+            convolutions += step.row.op == "conv2d";
+            packed += step.packs >= 0;
+            cut += step.row.op == "conv2d" && step.parts.size() > 1;
+          }
+        }
+        CHECK(convolutions == 9);
+        CHECK(packed == (row->conv2d_packed.run ? 6 : 0));
+        CHECK(cut == (threads > 1 && samples == 1 ? 7 : 0));
+        filled.bind(program, g);
+        program.run();
+        std::vector<Floats> got;
+        for (const Value& out : outputs) got.push_back(output_of(program, out));
+        if (first.empty()) first = got;
+        CHECK((got == first));
+      }
+    }
+  }
+}
+
 TEST_CASE("a single row and a large matrix are shared by the threads as well") {
   Graph g;
   Sources s{g};

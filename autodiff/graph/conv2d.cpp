@@ -1,6 +1,7 @@
 #include "autodiff/graph/conv2d.h"
 
 #include <algorithm>
+#include <array>
 
 #include "autodiff/graph/op.h"
 
@@ -67,6 +68,62 @@ class ConvolutionOp : public OpBase<Derived> {
   Conv2dDims dims_;
 };
 
+// Rows of an image that one kernel call writes: the bits do not depend on where images are cut, and every
+// kernel's tiles are whole.
+constexpr int row_grain = 4;
+
+// How many threads one image is worth; images of a chunk meet one thread.
+int parts_of_image(const Conv2dDims& d, int grains) {
+  if (d.n != 1 || d.up != 1) return 1;
+  constexpr double operations = 0.4e6;  // some 4 us, where a thread is there within one
+  return static_cast<int>(std::min(kernels::flops(d) / operations, 1.0 * grains));
+}
+int row_grains(const Conv2dDims& d) { return (d.oh + row_grain - 1) / row_grain; }
+
+// The rows of an output image that part `part` of `parts` writes, as a convolution of its own.
+struct Rows {
+  Conv2dDims dims;
+  std::ptrdiff_t x, y;  // where its images begin
+
+  Rows(const Conv2dDims& whole, int part, int parts) : dims(whole) {
+    const int first = row_grains(whole) * part / parts * row_grain;
+    dims.oh = std::min(whole.oh, row_grains(whole) * (part + 1) / parts * row_grain) - first;
+    const int skipped = std::clamp(first * whole.stride - whole.top, 0, whole.h);  // rows of x
+    dims.h -= skipped;
+    dims.top += skipped - first * whole.stride;
+    x = std::ptrdiff_t{skipped} * whole.w * whole.in;
+    y = std::ptrdiff_t{first} * whole.ow * whole.out;
+  }
+  Launch launch(Launch one) const {
+    return {one.backend,
+            [x = x, y = y, run = std::move(one.run)](const void* const* in, void* out) {
+              const std::array<const void*, 3> inputs{static_cast<const float*>(in[0]) + x, in[1], in[2]};
+              run(inputs.data(), static_cast<float*>(out) + y);
+            },
+            one.scratch_bytes, static_cast<std::size_t>(y), dims.y_size()};
+  }
+};
+
+// Filters in the form that a backend's kernel reads.
+class PackFiltersOp final : public OpBase<PackFiltersOp> {
+ public:
+  PackFiltersOp(const kernels::Backend& backend, const Conv2dDims& dims) : backend_(&backend), dims_(dims) {}
+  std::string name() const override { return "pack_filters"; }
+  BatchRole role(std::span<const Value>) const override { return BatchRole::whole; }
+  Launch launch(const LaunchArgs&) const override {
+    return launch_of(*backend_, &kernels::Backend::conv2d_pack, dims_);
+  }
+  double flops(std::span<const Shape>, const Shape&) const override { return 0; }
+  template <class T>
+  void define(const Operands<T>&) const {
+    fail("pack_filters: its result is for a kernel of ", backend_->name, " only");
+  }
+
+ private:
+  const kernels::Backend* backend_;
+  Conv2dDims dims_;
+};
+
 // y = x * w:    dx = dy * turned w, with stride and spread exchanged;    dw = filter_grad(x, dy)
 class Conv2dOp final : public ConvolutionOp<Conv2dOp> {
  public:
@@ -78,8 +135,16 @@ class Conv2dOp final : public ConvolutionOp<Conv2dOp> {
     return in[0].batched() && !in[1].batched() ? BatchRole::map : BatchRole::whole;
   }
   Launch launch(const LaunchArgs& args) const override {
-    return choose_launch(args.backends, &kernels::Backend::conv2d, sized(args.inputs));
+    const Conv2dDims d = sized(args.inputs);
+    if (args.parts == 1) return choose_launch(args.backends, &kernels::Backend::conv2d, d);
+    const Rows rows(d, args.part, args.parts);
+    return rows.launch(choose_launch(args.backends, &kernels::Backend::conv2d, rows.dims));
   }
+  int parts(const LaunchArgs& args) const override {
+    const Conv2dDims d = sized(args.inputs);
+    return parts_of_image(d, row_grains(d));
+  }
+  std::optional<Packing> packing(const LaunchArgs& args) const override;
   std::vector<Value> derivative(const DerivativeArgs& args) const override {
     const Value x = args.x[0], w = args.x[1];
     return {args.wanted[0] ? input_grad(args.dy, w, dims_) : Value{},
@@ -99,6 +164,56 @@ class Conv2dOp final : public ConvolutionOp<Conv2dOp> {
     kernels::conv2d_reference<T>(sized(o.shapes), o.in(0), o.in(1), o.out());
   }
 };
+
+// The same with filters that have been packed.
+class PackedConv2dOp final : public ConvolutionOp<PackedConv2dOp> {
+ public:
+  PackedConv2dOp(const kernels::Backend& backend, const Conv2dDims& dims)
+      : ConvolutionOp(dims), backend_(&backend) {}
+  std::string name() const override { return "conv2d"; }
+  BatchRole role(std::span<const Value>) const override { return BatchRole::map; }
+  Launch launch(const LaunchArgs& args) const override {
+    const Conv2dDims d = sized(args.inputs);
+    if (args.parts == 1) return launch(d, 0, d.out);
+    if (by_channels(d)) {
+      const auto bound = [&](int part) {
+        return std::min(d.out, channel_grains(d) * part / args.parts * channel_grain);
+      };
+      return launch(d, bound(args.part), bound(args.part + 1));
+    }
+    const Rows rows(d, args.part, args.parts);
+    return rows.launch(launch(rows.dims, 0, d.out));
+  }
+  int parts(const LaunchArgs& args) const override {
+    const Conv2dDims d = sized(args.inputs);
+    return parts_of_image(d, by_channels(d) ? channel_grains(d) : row_grains(d));
+  }
+  template <class T>
+  void define(const Operands<T>&) const {
+    fail("conv2d with packed filters: for a kernel of ", backend_->name, " only");
+  }
+
+ private:
+  static constexpr int channel_grain = 16;  // of whole vectors
+  static int channel_grains(const Conv2dDims& d) { return (d.out + channel_grain - 1) / channel_grain; }
+  // Where images are small, filters are what is read: each thread had better read its own.
+  static bool by_channels(const Conv2dDims& d) { return d.oh * d.ow < 4 * d.out && channel_grains(d) > 1; }
+  Launch launch(const Conv2dDims& d, int first_out, int end_out) const {
+    return launch_of(*backend_, &kernels::Backend::conv2d_packed,
+                     kernels::PackedConv2dDims{d, first_out, end_out - first_out});
+  }
+  const kernels::Backend* backend_;
+};
+
+std::optional<Packing> Conv2dOp::packing(const LaunchArgs& args) const {
+  const Conv2dDims d = sized(args.inputs);
+  const kernels::Backend& backend = choose(args.backends, &kernels::Backend::conv2d, d);
+  if (!backend.conv2d_packed.run || d.n == 0) return {};
+  return Packing{.pack = std::make_shared<PackFiltersOp>(backend, d),
+                 .rest = std::make_shared<PackedConv2dOp>(backend, d),
+                 .input = 1,
+                 .shape = {static_cast<int>(backend.conv2d_packed_floats(d))}};
+}
 
 // The sum over samples of what each says about the filters. It is linear in both x and dy:
 //   dx = ddw convolved back over dy,    d dy = x * ddw

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <complex>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -49,6 +50,8 @@ struct Launch {
   std::string_view backend;
   std::function<void(const void* const* inputs, void* output)> run;
   std::size_t scratch_bytes = 0;
+  /// Of a part: the elements of the output that it writes, where they follow each other.
+  std::size_t first = 0, count = 0;
 };
 
 /// Memory for the definition of an op over scalars T (labels are int32 always).
@@ -70,6 +73,14 @@ struct Operands {
 using Combine =
     std::function<void(std::span<const double> weights, const float* const* partials, float* output)>;
 
+/// An op in two: `pack` brings an input that has no samples into the form that a kernel reads, an array of
+/// `shape`, and `rest` does what the op does with that in its place.
+struct Packing {
+  std::shared_ptr<const Op> pack, rest;
+  std::size_t input = 0;
+  Shape shape = {};
+};
+
 class Op {
  public:
   virtual ~Op() = default;
@@ -86,6 +97,12 @@ class Op {
   virtual int parts(const LaunchArgs& args) const {
     (void)args;
     return 1;
+  }
+  /// How the op is cut in two for these sizes, where the kernel that would be chosen has it so. Programs do,
+  /// and pack once for all chunks.
+  virtual std::optional<Packing> packing(const LaunchArgs& args) const {
+    (void)args;
+    return {};
   }
   /// True for a map or reduction that had better meet all samples at once: chunk after chunk it would read,
   /// or write, so much memory anew that has no samples.
@@ -154,12 +171,18 @@ Launch bind(std::string_view backend, const kernels::Entry<Dims, Args...>& entry
 
 }  // namespace detail
 
+/// The launch of a backend's `entry`.
+template <class Dims, class... Args>
+Launch launch_of(const kernels::Backend& backend, kernels::Entry<Dims, Args...> kernels::Backend::*entry,
+                 const Dims& dims) {
+  return detail::bind(backend.name, backend.*entry, dims, std::index_sequence_for<Args...>{});
+}
+
 /// The launch of the first backend that has `entry` for `dims`.
 template <class Dims, class... Args>
 Launch choose_launch(const kernels::Backends& order, kernels::Entry<Dims, Args...> kernels::Backend::*entry,
                      const Dims& dims) {
-  const kernels::Backend& backend = kernels::choose(order, entry, dims);
-  return detail::bind(backend.name, backend.*entry, dims, std::index_sequence_for<Args...>{});
+  return launch_of(kernels::choose(order, entry, dims), entry, dims);
 }
 
 /// The role of ops in which all inputs meet sample by sample: map when every batched input lines up with the

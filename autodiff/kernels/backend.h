@@ -76,6 +76,11 @@ struct Backend {
   Entry<CopyDims, const float*, float*> copy{};
   Entry<Conv2dDims, const float*, const float*, Scratch, float*> conv2d{};
   Entry<Conv2dDims, const float*, const float*, Scratch, float*> conv2d_filter_grad{};
+  /// conv2d in two steps, with the same bits: `conv2d_pack` brings the filters into the form in which they
+  /// are read, of conv2d_packed_floats(dims) floats, and `conv2d_packed` meets images with them.
+  Entry<Conv2dDims, const float*, float*> conv2d_pack{};
+  Entry<PackedConv2dDims, const float*, const float*, Scratch, float*> conv2d_packed{};
+  std::size_t (*conv2d_packed_floats)(const Conv2dDims&) = nullptr;
   Entry<PoolDims, const float*, const float*, float*> max_pool{};
   Entry<PoolDims, const float*, const float*, float*> max_pool_grad{};
   Entry<PoolDims, const float*, float*> avg_pool{};

@@ -44,6 +44,12 @@ struct Conv2dDims {
   }
 };
 
+/// For filters that were brought into another form before: output channels [first_out, first_out + outs)
+/// only, for threads that share an image.
+struct PackedConv2dDims : Conv2dDims {
+  int first_out = 0, outs = 0;
+};
+
 /// Multiplications and additions, those with the padding counted.
 inline double flops(const Conv2dDims& d) {
   return 2.0 * d.n * d.oh * d.ow * d.out * d.kh * d.kw * (d.in / d.groups);

@@ -70,8 +70,12 @@ void Compiler::fold_constants() {
       add_constant(id, n.constant);
     } else {
       i.external = static_cast<int>(plan_->externals.size());
-      plan_->externals.push_back(
-          {.node = id, .name = n.name, .size = n.shape.size(), .dtype = n.dtype, .constant = nullptr});
+      plan_->externals.push_back({.node = id,
+                                  .name = n.name,
+                                  .size = n.shape.size(),
+                                  .dtype = n.dtype,
+                                  .parameter = n.source == Source::parameter,
+                                  .constant = nullptr});
     }
   }
 }

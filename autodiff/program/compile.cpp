@@ -44,7 +44,7 @@ std::vector<Launch> Compiler::part_launches(const Stage& stage, int id) {
 void Compiler::choose_kernels(Stage& stage, const std::vector<int>& nodes) {
   for (const int id : nodes) {
     const Node& n = node(id);
-    Step step{.node = origin(id)};
+    Step step{.node = origin(id), .packs = info(id).packs};
     step.launch = chunk_launch(stage, id, stage.chunk);
     if (stage.chunks > 1) step.tail_launch = chunk_launch(stage, id, stage.tail());
     step.parts = part_launches(stage, id);
@@ -85,6 +85,18 @@ void Compiler::bind_operands(Stage& stage, const std::vector<int>& nodes) {
       stage.combinations.push_back(std::move(whole));
       step.output = partials;
     }
+  }
+}
+
+// Steps in parts whose output goes to a group of the same shape: the thread of a part does both.
+void Compiler::join_groups(std::size_t number) {
+  std::vector<Step>& steps = plan_->stages[number].steps;
+  for (const Together& group : groups_[number]) {
+    if (group.first == 0) continue;
+    Step& before = steps[group.first - 1];
+    const auto in_a_row = [](const Launch& part) { return part.count > 0; };
+    before.leads_group = !before.parts.empty() && before.row.shape == steps[group.first].row.shape &&
+                         std::all_of(before.parts.begin(), before.parts.end(), in_a_row);
   }
 }
 

@@ -2,9 +2,9 @@
 // they run. Private to this folder.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -23,7 +23,9 @@ struct NodeInfo {
   int stage = never;   // of op nodes: level, even = chunked, odd = whole; -1 = whole, before everything
   int output = never;  // index of the output that is written by this node
   int external = never;
+  int packs = never;      // of a node that packs this input of its origin
   bool outlives = false;  // read outside its stage, or as a whole
+  bool fixed = false;     // computed from parameters that stay
   bool again = false;     // a copy: the value is computed in an earlier stage as well
   bool chained = false;   // read inside its group only
 };
@@ -40,6 +42,8 @@ class Compiler {
     find_samples();
     fold_constants();
     assign_outputs();
+    pack_inputs();
+    find_fixed();
     assign_levels();
     recompute();
     find_readers();
@@ -49,6 +53,7 @@ class Compiler {
     place_arena();
     for (std::size_t s = 0; s < by_stage_.size(); ++s) {
       choose_kernels(plan_->stages[s], by_stage_[s]);
+      join_groups(s);
       place_scratch(s);
       bind_operands(plan_->stages[s], by_stage_[s]);
       for (const Together& group : groups_[s]) make_group(plan_->stages[s], group, by_stage_[s]);
@@ -65,7 +70,12 @@ class Compiler {
   void fold_constants();
   void add_constant(int id, std::shared_ptr<const Tensor> tensor);
   void assign_outputs();
+  void find_fixed();
   bool is_output(int id) const;
+
+  // rewrite.cpp: another graph in place of the one so far
+  class Rewriting;
+  void pack_inputs();
 
   // schedule.cpp: which stage a node belongs to, and how it is cut into chunks
   void assign_levels();
@@ -96,6 +106,7 @@ class Compiler {
   // compile.cpp: the kernel calls
   void choose_kernels(Stage& stage, const std::vector<int>& nodes);
   void bind_operands(Stage& stage, const std::vector<int>& nodes);
+  void join_groups(std::size_t stage);
   void copy_outputs();
   Launch launch(int id, const std::vector<Shape>& inputs, const Shape& output) const;
   Launch chunk_launch(const Stage& stage, int id, int samples);
@@ -117,7 +128,7 @@ class Compiler {
   }
 
   const Graph* graph_;  // the caller's, later perhaps the lowered one
-  std::optional<Graph> lowered_;
+  std::deque<Graph> lowered_;
   std::vector<int> origin_;  // by node of the lowered graph
   std::vector<int> output_ids_;
   std::span<const Value> outputs_;

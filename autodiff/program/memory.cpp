@@ -12,12 +12,13 @@ namespace autodiff::detail {
 // stage have a time each, so that they can share memory.
 void Compiler::place_arena() {
   std::vector<int> time(infos_.size(), 0);
-  int now = 0;
+  int now = 0, end_of_fixed = 0;
   for (std::size_t s = 0; s < by_stage_.size(); ++s) {
     for (const int id : by_stage_[s]) {
       time[static_cast<std::size_t>(id)] = plan_->stages[s].chunked ? now : now++;
     }
     ++now;
+    if (s + 1 == plan_->fixed_stages) end_of_fixed = now;
   }
   std::vector<int> last = time;
   for (int id = 0; id < graph_->size(); ++id) {
@@ -29,6 +30,9 @@ void Compiler::place_arena() {
   }
   for (const int k : copies_) {
     last[static_cast<std::size_t>(info(output_id(k)).root)] = now;
+  }
+  for (std::size_t k = 0; k < last.size(); ++k) {  // later runs read them, too
+    if (time[k] < end_of_fixed && last[k] >= end_of_fixed) last[k] = std::numeric_limits<int>::max();
   }
   std::vector<Lifetime> lives;
   std::vector<std::size_t*> places;
@@ -70,9 +74,11 @@ void Compiler::place_scratch(std::size_t s) {
   std::map<int, std::size_t> index;
   for (std::size_t t = 0; t < nodes.size(); ++t) {
     const int id = nodes[t];
-    // The steps of a group run at the same time.
-    const Together* group = group_of(s, t);
-    const auto first = static_cast<int>(group ? group->first : t);
+    // The steps of a group run at the same time, and with them a step in parts that leads it.
+    const bool leads = stage.steps[t].leads_group;
+    const Together* group = group_of(s, leads ? t + 1 : t);
+    const bool led = group && group->first > 0 && stage.steps[group->first - 1].leads_group;
+    const auto first = static_cast<int>(group ? group->first - (led ? 1 : 0) : t);
     const auto last = static_cast<int>(group ? group->first + group->count - 1 : t);
     for (const Value& in : node(id).inputs) {
       const auto at = index.find(info(in.id).root);

@@ -37,6 +37,7 @@ struct Group {
 /// One kernel call. The second launch is for a last chunk that is shorter than the others.
 struct Step {
   int node = 0;
+  int packs = -1;  ///< of a step that only packs this input for `node`
   std::vector<Operand> inputs = {};
   Operand output = {};
   Operand scratch = {};  ///< where the launches want scratch memory
@@ -51,6 +52,8 @@ struct Step {
     return std::max(whole, parts.size() * part_scratch);
   }
   Group group = {};  ///< of the first step of a group
+  /// The group that begins with the next step needs, of each part, only what that part writes.
+  bool leads_group = false;
   /// For printing. An output that is copied to its place is a step of its own, "copy".
   struct Row {
     std::string op = {}, inputs = {};
@@ -91,6 +94,7 @@ struct External {
   std::string name = {};
   std::size_t size = 0;  ///< elements
   DType dtype = DType::F32;
+  bool parameter = false;
   const void* constant = nullptr;  ///< memory of the plan, for constants
 };
 
@@ -98,6 +102,7 @@ struct External {
 struct Plan {
   kernels::Device device = kernels::Device::cpu;
   std::vector<Stage> stages = {};
+  std::size_t fixed_stages = 0;  ///< so many, from the first on, run only after parameters have been bound
   std::vector<External> externals = {};
   /// A requested output. Its memory has a base of its own, so that it can be redirected to memory of the
   /// caller.

@@ -76,7 +76,8 @@ std::string table(const Program& program, const Profile* profile) {
       out += format("stage %zu: %d samples in %d chunk%s of %d\n", s, stage.samples, stage.chunks,
                     stage.chunks == 1 ? "" : "s", stage.chunk);
     } else {
-      out += format("stage %zu: as a whole\n", s);
+      out += format("stage %zu: as a whole%s\n", s,
+                    s < plan.fixed_stages ? ", when parameters have been bound" : "");
     }
   }
   for (const External& e : plan.externals) parameters += e.constant ? 0 : e.size;

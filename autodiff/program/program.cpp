@@ -44,73 +44,6 @@ double Program::flops() const {
   return sum;
 }
 
-// Of a source that the program reads, else the number of all; refuses what is no source.
-std::size_t Program::source_index(Value source) const {
-  const Graph* graph = plan_->outputs.front().value.graph;
-  if (source.graph != graph) fail("bind: want an input or a parameter of the graph that was compiled");
-  for (std::size_t i = 0; i < plan_->externals.size(); ++i) {
-    const External& e = plan_->externals[i];
-    if (e.node == source.id && !e.constant) return i;
-  }
-  const Node& node = graph->node(source);
-  if (node.source == Source::constant) fail("bind: want an input or a parameter, got a constant");
-  if (node.source == Source::op) {
-    fail("bind: want an input or a parameter, got the result of ", node.op->name());
-  }
-  return plan_->externals.size();
-}
-
-void Program::bind(Value source, const void* elements, std::size_t count, DType dtype) {
-  const std::size_t i = source_index(source);
-  if (i == plan_->externals.size()) return;
-  const External& e = plan_->externals[i];
-  const auto kind = [](DType type) { return type == DType::F32 ? " floats" : " labels"; };
-  if (e.dtype != dtype || e.size != count) {
-    fail("bind '", e.name, "': want ", e.size, kind(e.dtype), ", got ", count, kind(dtype));
-  }
-  if (device_) return device_->bind(i, elements);
-  bases_[i + 2] = static_cast<std::byte*>(const_cast<void*>(elements));  // only read
-}
-
-void Program::bind(Value source, std::span<const float> elements) {
-  bind(source, elements.data(), elements.size(), DType::F32);
-}
-
-void Program::bind(Value source, std::span<const std::int32_t> elements) {
-  bind(source, elements.data(), elements.size(), DType::I32);
-}
-
-const Plan::Output& Program::output(Value value) const {
-  for (const Plan::Output& out : plan_->outputs) {
-    if (out.value == value) return out;
-  }
-  fail("program: this value is not one of the ", plan_->outputs.size(), " outputs it was compiled for");
-}
-
-void Program::write_to(Value value, std::span<float> destination) {
-  const Plan::Output& out = output(value);
-  if (out.dtype != DType::F32) fail("write_to: want a float32 output, got labels");
-  if (out.shape.size() != destination.size()) {
-    fail("write_to: want ", out.shape.size(), " floats for shape ", out.shape, ", got ", destination.size());
-  }
-  if (device_)
-    return device_->write_to(static_cast<std::size_t>(&out - plan_->outputs.data()), destination.data());
-  bases_[static_cast<std::size_t>(out.place.base)] = reinterpret_cast<std::byte*>(destination.data());
-}
-
-void Program::bind_on_device(Value source, const void* elements) {
-  const std::size_t i = source_index(source);
-  if (!device_) fail("bind_on_device: want a program that was compiled for a device");
-  if (i < plan_->externals.size()) device_->bind_address(i, elements);
-}
-
-void Program::write_on_device(Value value, float* destination) {
-  const Plan::Output& out = output(value);
-  if (!device_) fail("write_on_device: want a program that was compiled for a device");
-  if (out.dtype != DType::F32) fail("write_on_device: want a float32 output, got labels");
-  device_->write_address(static_cast<std::size_t>(&out - plan_->outputs.data()), destination);
-}
-
 const std::byte* Program::on_device(Value value) const {
   if (!device_) fail("on_device: want a program that was compiled for a device");
   return address(output(value).place, 0, 0);
@@ -141,20 +74,45 @@ inline std::byte* Program::address(const Operand& operand, int slot, std::size_t
   return bases_[static_cast<std::size_t>(operand.base)] + operand.offset + operand.stride * index;
 }
 
+// `count` rows of a group, from row `begin` of the chunk on.
+void Program::run_group(const Group& group, int slot, std::size_t first, std::size_t begin,
+                        std::size_t count) const {
+  std::array<float*, kernels::most_pointwise_operands> operands;
+  for (std::size_t k = 0; k < group.operands.size(); ++k) {
+    operands[k] = reinterpret_cast<float*>(address(group.operands[k], slot, first));
+    if (k < static_cast<std::size_t>(group.dims.full)) operands[k] += begin * group.dims.columns;
+  }
+  group.run(group.dims, count, operands.data());
+}
+
+// The parts of a step at the same time, and with them the group that it leads.
+void Program::run_parts(const Stage& stage, std::size_t s, const void* const* inputs, std::byte* out) const {
+  const Step& step = stage.steps[s];
+  const std::size_t operands = step.inputs.size();
+  kernels::parallel_for(static_cast<int>(step.parts.size()), [&](int i) {
+    const Launch& part = step.parts[static_cast<std::size_t>(i)];
+    std::array<const void*, max_inputs + 1> own;
+    std::copy_n(inputs, operands, own.begin());
+    own[operands] =
+        static_cast<const std::byte*>(inputs[operands]) + static_cast<std::size_t>(i) * step.part_scratch;
+    part.run(own.data(), out);
+    if (step.leads_group) {
+      const Group& group = stage.steps[s + 1].group;
+      run_group(group, 0, 0, part.first / group.dims.columns, part.count / group.dims.columns);
+    }
+  });
+}
+
 template <class Clock>
 void Program::run_steps(const Stage& stage, int chunk, int slot, Clock clock) {
   const auto first = static_cast<std::size_t>(chunk) * static_cast<std::size_t>(stage.chunk);
   const bool tail = chunk > 0 && chunk + 1 == stage.chunks;
   std::array<const void*, max_inputs + 1> inputs;
-  std::array<float*, kernels::most_pointwise_operands> operands;
   for (std::size_t s = 0; s < stage.steps.size(); ++s) {
     const Step& step = stage.steps[s];
     if (step.group.run) {
       const Group& group = step.group;
-      for (std::size_t k = 0; k < group.operands.size(); ++k) {
-        operands[k] = reinterpret_cast<float*>(address(group.operands[k], slot, first));
-      }
-      group.run(group.dims, tail ? group.tail_rows : group.rows, operands.data());
+      run_group(group, slot, first, 0, tail ? group.tail_rows : group.rows);
       for (std::size_t k = 0; k < group.steps; ++k) clock();
       s += group.steps - 1;
       continue;
@@ -165,12 +123,8 @@ void Program::run_steps(const Stage& stage, int chunk, int slot, Clock clock) {
     std::byte* out =
         address(step.output, slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first);
     if (std::is_same_v<Clock, NoClock> && !step.parts.empty()) {
-      kernels::parallel_for(static_cast<int>(step.parts.size()), [&](int part) {
-        auto own = inputs;
-        own[i] =
-            static_cast<const std::byte*>(inputs[i]) + static_cast<std::size_t>(part) * step.part_scratch;
-        step.parts[static_cast<std::size_t>(part)].run(own.data(), out);
-      });
+      run_parts(stage, s, inputs.data(), out);
+      if (step.leads_group) s += stage.steps[s + 1].group.steps;
     } else {
       (tail ? step.tail_launch : step.launch).run(inputs.data(), out);
     }
@@ -214,7 +168,8 @@ void Program::run() {
   if (!bound_) check_bound();
   if (device_) return device_->run([this](int) { enqueue(); });
   bool backwards = false;
-  for (const Stage& stage : plan_->stages) {
+  for (std::size_t s = fixed_is_old_ ? 0 : plan_->fixed_stages; s < plan_->stages.size(); ++s) {
+    const Stage& stage = plan_->stages[s];
     const int slots = std::min(plan_->slots, stage.chunks);
     // Every other stage begins with the samples that the one before ended with: they are still in the cache.
     const auto run_turn = [&](int turn, int slot) {
@@ -231,6 +186,7 @@ void Program::run() {
     if (!stage.combinations.empty()) combine(stage);
     if (stage.chunks > 1) backwards = !backwards;
   }
+  fixed_is_old_ = false;
 }
 
 void Program::run_profiled(Profile& profile) {

@@ -28,6 +28,10 @@ struct CompileOptions {
   /// this, they are computed again there instead of being kept. Values are the same; sums may be cut into
   /// other chunks.
   std::size_t recompute_above = 4 << 20;
+  /// True for callers who bind parameters anew whenever their elements have changed: what depends on
+  /// parameters alone (filters that batch norm was folded into, say) is computed by the first run after that,
+  /// and kept.
+  bool parameters_stay = false;
   /// Where the program runs. On a device the options above do not matter: each kernel meets all samples, and
   /// nothing is computed again.
   Device device = kernels::default_device();
@@ -95,6 +99,8 @@ class Program {
  private:
   template <class Clock>
   void run_steps(const Stage& stage, int chunk, int slot, Clock clock);
+  void run_group(const Group& group, int slot, std::size_t first, std::size_t begin, std::size_t count) const;
+  void run_parts(const Stage& stage, std::size_t s, const void* const* inputs, std::byte* output) const;
   void combine(const Stage& stage) const;
   void check_bound();
   std::byte* address(const Operand& operand, int slot, std::size_t index) const;
@@ -108,6 +114,7 @@ class Program {
   std::vector<std::byte*> bases_;             ///< arena, (scratch), externals
   std::unique_ptr<detail::OnDevice> device_;  ///< of programs for a device, whose bases are there
   bool bound_ = false;
+  bool fixed_is_old_ = true;  ///< parameters were bound since the last run
 };
 
 /// Compiles the nodes that `outputs` depend on: orders them, cuts them into stages, chooses kernels and gives

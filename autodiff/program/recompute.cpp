@@ -9,7 +9,7 @@
 #include <map>
 #include <utility>
 
-#include "autodiff/program/compiler.h"
+#include "autodiff/program/rewrite.h"
 
 namespace autodiff::detail {
 namespace {
@@ -57,46 +57,29 @@ std::size_t Compiler::bytes_saved(const std::vector<int>& chain) {
 void Compiler::recompute() {
   const std::vector<int> chain = chains();
   if (bytes_saved(chain) <= options_.recompute_above) return;
-  Graph& lowered = lowered_.emplace();
-  std::vector<NodeInfo> infos;
-  std::vector<int> origin, moved(infos_.size(), never);
+  Rewriting rewriting(*this);
   std::map<std::pair<int, int>, int> copies;  // by node and stage
-
-  const auto push = [&](int id, int stage, bool again, const auto& input) {
-    std::vector<Value> inputs;
-    for (const Value& in : node(id).inputs) inputs.push_back({&lowered, input(in.id)});
-    const int copy = lowered.copy(node(id), inputs).id;
-    NodeInfo i = info(id);
-    i.stage = stage;
-    i.again = again;
-    if (again) i.output = never;
-    i.root = node(id).op && node(id).op->alias() ? infos[static_cast<std::size_t>(inputs[0].id)].root : copy;
-    infos.push_back(i);
-    origin.push_back(id);
-    return copy;
-  };
   // The value as a stage of this level reads it: its own, or computed again there. Chains are short, so is
   // the recursion.
   const auto read = [&](const auto& self, int id, int stage) -> int {
     const bool again = chain[static_cast<std::size_t>(id)] > 0 && !is_whole(stage) && info(id).stage < stage;
-    if (!again) return moved[static_cast<std::size_t>(id)];
+    if (!again) return rewriting.moved(id);
     if (const auto known = copies.find({id, stage}); known != copies.end()) return known->second;
-    const int copy = push(id, stage, true, [&](int in) { return self(self, in, stage); });
+    NodeInfo own = info(id);
+    own.stage = stage;
+    own.again = true;
+    own.output = never;
+    const int copy = rewriting.copy(id, own, [&](int in) { return self(self, in, stage); });
     return copies[{id, stage}] = copy;
   };
   for (int id = 0; id < graph_->size(); ++id) {
     if (!info(id).live) continue;
     const int stage = info(id).stage;
     const bool runs_here = node(id).op && info(id).external == never;
-    moved[static_cast<std::size_t>(id)] = push(id, stage, false, [&](int in) {
-      return runs_here ? read(read, in, stage) : moved[static_cast<std::size_t>(in)];
-    });
+    rewriting.moved(id) = rewriting.copy(
+        id, info(id), [&](int in) { return runs_here ? read(read, in, stage) : rewriting.moved(in); });
   }
-  for (int& id : output_ids_) id = moved[static_cast<std::size_t>(id)];
-  graph_ = &lowered;
-  infos_ = std::move(infos);
-  origin_ = std::move(origin);
-  find_live();
+  rewriting.finish();
 }
 
 }  // namespace autodiff::detail

@@ -74,6 +74,17 @@ void Compiler::make_stages() {
   }
   for (std::size_t level = 0; level < by_level.size(); ++level) {
     if (by_level[level].empty()) continue;
+    if (level == 0) {  // what is fixed comes first, and is a stage of its own
+      const auto rest = std::stable_partition(by_level[0].begin(), by_level[0].end(),
+                                              [&](int id) { return info(id).fixed; });
+      if (rest != by_level[0].begin()) {
+        plan_->fixed_stages = 1;
+        plan_->stages.push_back({});
+        by_stage_.emplace_back(by_level[0].begin(), rest);
+        by_level[0].erase(by_level[0].begin(), rest);
+        if (by_level[0].empty()) continue;
+      }
+    }
     Stage stage{.chunked = !is_whole(static_cast<int>(level) - 1)};
     if (stage.chunked) {
       stage.samples = samples_;

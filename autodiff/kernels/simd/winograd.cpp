@@ -1,4 +1,5 @@
 // Convolution with 3 x 3 filters by Winograd's F(4 x 4, 3 x 3): a row of its own, so that it can be left out.
+// A long file, as the gradient of the filters goes through the same steps.
 //
 // The positions of all images are cut into tiles of 4 x 4. A block of tiles at a time, the patches x are
 // transformed to v [36, tiles, inputs], multiplied with the transformed filters u [36, inputs, outputs] (36
@@ -41,18 +42,19 @@ constexpr std::size_t gap = 16;  // between the 36 matrices, lest they fall into
 
 const float zeros[64] = {};
 
-// Sizes in elements; rows of channels are padded to whole vectors.
+// Sizes in elements, for all output channels or some; rows of channels are padded to whole vectors.
 struct Sizes {
-  std::size_t in, out, in_row, out_row;
+  std::size_t in, out, in_row, out_row, u_row;
   int down, across;          // tiles of an image
   std::size_t tiles, block;  // in all, and at a time
   std::size_t v_step, m_step, u_step;
 
-  Sizes(const Conv2dDims& d, std::size_t lanes)
+  Sizes(const Conv2dDims& d, int outs, std::size_t lanes)
       : in(static_cast<std::size_t>(d.in)),
-        out(static_cast<std::size_t>(d.out)),
+        out(static_cast<std::size_t>(outs)),
         in_row((in + lanes - 1) / lanes * lanes),
         out_row((out + lanes - 1) / lanes * lanes),
+        u_row((static_cast<std::size_t>(d.out) + lanes - 1) / lanes * lanes),
         down((d.oh + tile - 1) / tile),
         across((d.ow + tile - 1) / tile),
         tiles(static_cast<std::size_t>(d.n) * static_cast<std::size_t>(down) *
@@ -61,9 +63,10 @@ struct Sizes {
     block = std::min(tiles, std::max<std::size_t>(sums, fit / sums * sums));
     v_step = block * in_row + gap;
     m_step = block * out_row + gap;
-    u_step = in_row * out_row + gap;
+    u_step = in_row * u_row + gap;
   }
-  std::size_t floats() const { return products * (v_step + m_step + u_step); }
+  std::size_t filter_floats() const { return products * u_step; }
+  std::size_t floats() const { return products * (v_step + m_step); }
 };
 
 // The first position of tile k.
@@ -125,7 +128,7 @@ void transform_filters(D d, const Sizes& s, const float* w, float* u) {
             return count == N ? hn::LoadU(d, from) : load_first(d, from, count);
           },
           [&](int p, int q, hn::Vec<D> v) HWY_ATTR {
-            hn::StoreU(v, d, u + static_cast<std::size_t>(p * patch + q) * s.u_step + i * s.out_row + o);
+            hn::StoreU(v, d, u + static_cast<std::size_t>(p * patch + q) * s.u_step + i * s.u_row + o);
           });
     }
   }
@@ -145,13 +148,13 @@ void transform_patches(D d, const Conv2dDims& dims, const Sizes& s, const float*
 // c [rows, width] (+)= a [rows, k] b [k, width], where width is a multiple of the vector.
 template <class D>
 HWY_INLINE void product(D d, std::size_t rows, std::size_t width, std::size_t k, const Matrix& a,
-                        const float* b, float* c, bool add) {
+                        const float* b, std::size_t b_row, float* c, bool add) {
   constexpr std::size_t N = lanes<D>;
   std::size_t o = 0;
   for (; o + 2 * N <= width; o += 2 * N) {
-    strip<sums / 2, 2>(d, rows, k, a, b + o, width, c + o, width, 2 * N, add);
+    strip<sums / 2, 2>(d, rows, k, a, b + o, b_row, c + o, width, 2 * N, add);
   }
-  if (o < width) strip<sums, 1>(d, rows, k, a, b + o, width, c + o, width, N, add);
+  if (o < width) strip<sums, 1>(d, rows, k, a, b + o, b_row, c + o, width, N, add);
 }
 
 template <class D>
@@ -181,16 +184,18 @@ void scatter(D d, const Conv2dDims& dims, const Sizes& s, const float* m, std::s
 }
 
 template <class D>
-void conv2d(D d, const Conv2dDims& dims, const float* x, const float* w, float* scratch, float* y) {
-  const Sizes s(dims, lanes<D>);
-  float *u = scratch, *v = u + products * s.u_step, *m = v + products * s.v_step;
-  transform_filters(d, s, w, u);
+void conv2d_packed(D d, const PackedConv2dDims& dims, const float* x, const float* u, float* scratch,
+                   float* y) {
+  const Sizes s(dims, dims.outs, lanes<D>);
+  float *v = scratch, *m = v + products * s.v_step;
+  u += dims.first_out;
+  y += dims.first_out;
   for (std::size_t first = 0; first < s.tiles; first += s.block) {
     const std::size_t count = std::min(s.block, s.tiles - first);
     transform_patches(d, dims, s, x, first, count, v);
     for (std::size_t p = 0; p < products; ++p) {
-      product(d, count, s.out_row, s.in, {v + p * s.v_step, s.in_row, 1}, u + p * s.u_step, m + p * s.m_step,
-              false);
+      product(d, count, s.out_row, s.in, {v + p * s.v_step, s.in_row, 1}, u + p * s.u_step, s.u_row,
+              m + p * s.m_step, false);
     }
     scatter(d, dims, s, m, first, count, y);
   }
@@ -200,7 +205,7 @@ template <class D>
 void conv2d_filter_grad(D d, const Conv2dDims& dims, const float* x, const float* dy, float* scratch,
                         float* dw) {
   constexpr std::size_t N = lanes<D>;
-  const Sizes s(dims, N);
+  const Sizes s(dims, dims.out, N);
   float *u = scratch, *v = u + products * s.u_step, *m = v + products * s.v_step;
   for (std::size_t first = 0; first < s.tiles; first += s.block) {
     const std::size_t count = std::min(s.block, s.tiles - first);
@@ -210,8 +215,8 @@ void conv2d_filter_grad(D d, const Conv2dDims& dims, const float* x, const float
                           s.m_step);
     }
     for (std::size_t p = 0; p < products; ++p) {
-      product(d, s.in, s.out_row, count, {v + p * s.v_step, 1, s.in_row}, m + p * s.m_step, u + p * s.u_step,
-              first > 0);
+      product(d, s.in, s.out_row, count, {v + p * s.v_step, 1, s.in_row}, m + p * s.m_step, s.out_row,
+              u + p * s.u_step, first > 0);
     }
   }
   for (std::size_t i = 0; i < s.in; ++i) {
@@ -232,9 +237,23 @@ void conv2d_filter_grad(D d, const Conv2dDims& dims, const float* x, const float
 using Narrow = hn::CappedTag<float, 8>;
 bool narrow(const Conv2dDims& s) { return std::min(s.in, s.out) < static_cast<int>(lanes<Full>); }
 
+Sizes sizes(const Conv2dDims& s, int outs) { return {s, outs, narrow(s) ? lanes<Narrow> : lanes<Full>}; }
+
+std::size_t packed_floats(const Conv2dDims& s) { return sizes(s, s.out).filter_floats(); }
+
+void conv2d_pack(const Conv2dDims& s, const float* w, float* u) {
+  if (narrow(s)) return transform_filters(Narrow(), sizes(s, s.out), w, u);
+  transform_filters(Full(), sizes(s, s.out), w, u);
+}
+
+void conv2d_packed(const PackedConv2dDims& s, const float* x, const float* u, Scratch scratch, float* y) {
+  if (narrow(s)) return conv2d_packed(Narrow(), s, x, u, scratch.data, y);
+  conv2d_packed(Full(), s, x, u, scratch.data, y);
+}
+
 void conv2d(const Conv2dDims& s, const float* x, const float* w, Scratch scratch, float* y) {
-  if (narrow(s)) return conv2d(Narrow(), s, x, w, scratch.data, y);
-  conv2d(Full(), s, x, w, scratch.data, y);
+  conv2d_pack(s, w, scratch.data);
+  conv2d_packed({s, 0, s.out}, x, scratch.data, {scratch.data + packed_floats(s)}, y);
 }
 
 void conv2d_filter_grad(const Conv2dDims& s, const float* x, const float* dy, Scratch scratch, float* dw) {
@@ -244,7 +263,12 @@ void conv2d_filter_grad(const Conv2dDims& s, const float* x, const float* dy, Sc
 }
 
 std::size_t scratch_bytes(const Conv2dDims& s) {
-  return sizeof(float) * Sizes(s, narrow(s) ? lanes<Narrow> : lanes<Full>).floats();
+  const Sizes all = sizes(s, s.out);
+  return sizeof(float) * (all.filter_floats() + all.floats());
+}
+
+std::size_t packed_scratch_bytes(const PackedConv2dDims& s) {
+  return sizeof(float) * sizes(s, s.outs).floats();
 }
 
 bool supports(const Conv2dDims& s) {
@@ -264,6 +288,9 @@ bool supports(const Conv2dDims& s) {
 void add_winograd([[maybe_unused]] Backend& row) {
 #if EV3_HAVE_VECTORS
   row.conv2d = {winograd::conv2d, winograd::supports, winograd::scratch_bytes};
+  row.conv2d_pack = {winograd::conv2d_pack, winograd::supports};
+  row.conv2d_packed = {winograd::conv2d_packed, nullptr, winograd::packed_scratch_bytes};
+  row.conv2d_packed_floats = winograd::packed_floats;
   row.conv2d_filter_grad = {winograd::conv2d_filter_grad, winograd::supports, winograd::scratch_bytes};
 #endif
 }
