@@ -4,53 +4,18 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <cmath>
 #include <initializer_list>
-#include <iostream>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "autodiff/kernels/backend.h"
-#include "autodiff/kernels/cpu.h"
-#include "autodiff/tensor/buffer.h"
-#include "autodiff/tensor/error.h"
-#include "autodiff/tensor/random.h"
+#include "bench/kernel_rows.h"
 
 using namespace autodiff;
 using namespace autodiff::kernels;
+using namespace bench;
 
 namespace {
-
-AlignedBuffer<float> normal(std::size_t n, std::uint64_t stream) {
-  AlignedBuffer<float> out(n);
-  const Random random{Seed{stream}};
-  for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<float>(random.normal(i));
-  return out;
-}
-
-std::vector<double> doubles(const AlignedBuffer<float>& x) { return {x.begin(), x.end()}; }
-
-// Largest error over largest value; kernels_test.cpp has the sharp bounds.
-bool wrong(benchmark::State& state, const AlignedBuffer<float>& got, const std::vector<double>& want) {
-  double error = 0, scale = 1e-30;
-  for (std::size_t i = 0; i < want.size(); ++i) {
-    error = std::max(error, std::abs(static_cast<double>(got[i]) - want[i]));
-    scale = std::max(scale, std::abs(want[i]));
-  }
-  if (error <= 1e-5 * scale) return false;
-  state.SkipWithError(("wrong by " + std::to_string(error / scale)).c_str());
-  return true;
-}
-
-void flops_per_second(benchmark::State& state, double flops) {
-  state.counters["FLOP/s"] = benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
-}
-
-void bytes_per_second(benchmark::State& state, std::size_t floats) {
-  state.counters["B/s"] = benchmark::Counter(static_cast<double>(floats * sizeof(float)),
-                                             benchmark::Counter::kIsIterationInvariantRate);
-}
 
 void matmul(benchmark::State& state, const Backend& row, const MatmulDims& d) {
   const auto size = [](int rows, int cols) {
@@ -63,11 +28,7 @@ void matmul(benchmark::State& state, const Backend& row, const MatmulDims& d) {
   std::vector<double> want(c.size());
   matmul_reference(d, doubles(a).data(), doubles(b).data(), want.data());
   if (wrong(state, c, want)) return;
-  for (auto _ : state) {
-    row.matmul.run(d, a.data(), b.data(), scratch, c.data());
-    benchmark::ClobberMemory();
-  }
-  flops_per_second(state, flops(d));
+  time_operations(state, flops(d), [&] { row.matmul.run(d, a.data(), b.data(), scratch, c.data()); });
 }
 
 void unary(benchmark::State& state, const Backend& row, const UnaryDims& d) {
@@ -176,12 +137,6 @@ std::string join(std::initializer_list<std::size_t> sizes) {
   return out;
 }
 
-template <class F, class... Args>
-void bench(const std::string& what, const Backend& row, F f, Args... args) {
-  benchmark::RegisterBenchmark((what + "/" + std::string(row.name)).c_str(),
-                               [=, &row](benchmark::State& state) { f(state, row, args...); });
-}
-
 void register_all(const Backend& row) {
   if (row.matmul.run) {
     for (const MatmulDims& d : {MatmulDims{32, 8, 2},
@@ -196,10 +151,11 @@ void register_all(const Backend& row) {
                                 {128, 512, 784},
                                 {128, 784, 512, false, true},
                                 {784, 512, 128, true},
-                                {512, 512, 512}}) {
+                                {512, 512, 512},
+                                {1024, 1024, 1024}}) {
       const auto u = [](int x) { return static_cast<std::size_t>(x); };
       const std::string transposes{d.transpose_a ? 'T' : 'N', d.transpose_b ? 'T' : 'N'};
-      bench("matmul " + transposes + "/" + join({u(d.m), u(d.n), u(d.k)}), row, matmul, d);
+      add_row("matmul " + transposes + "/" + join({u(d.m), u(d.n), u(d.k)}), row, matmul, d);
     }
   }
   if (row.unary.run) {
@@ -208,15 +164,15 @@ void register_all(const Backend& row) {
                                        {Unary::exp, "exp"},
                                        {Unary::tanh, "tanh"},
                                        {Unary::sigmoid, "sigmoid"}}) {
-        bench(text(name, "/", n), row, unary, UnaryDims{kind, n});
+        add_row(text(name, "/", n), row, unary, UnaryDims{kind, n});
       }
     }
   }
   if (row.binary.run) {
     for (const auto& [rows, cols] : {std::pair{32, 2}, {32, 8}, {128, 10}, {128, 512}}) {
       const std::string size = join({static_cast<std::size_t>(rows), static_cast<std::size_t>(cols)});
-      bench("add/" + size, row, add, rows, cols, false);
-      bench("add bias/" + size, row, add, rows, cols, true);
+      add_row("add/" + size, row, add, rows, cols, false);
+      add_row("add bias/" + size, row, add, rows, cols, true);
     }
   }
   if (row.reduce.run) {
@@ -226,32 +182,26 @@ void register_all(const Backend& row) {
                                 {Reduce::sum, 1, 128, 10},
                                 {Reduce::sum, 1, 128, 512},
                                 {Reduce::sum, 128, 512, 1}}) {
-      bench("sum/" + join({d.outer, d.reduced, d.inner}), row, sum, d);
+      add_row("sum/" + join({d.outer, d.reduced, d.inner}), row, sum, d);
     }
   }
   for (const auto& [rows, cols] : {std::pair<std::size_t, std::size_t>{32, 2}, {128, 10}, {128, 100}}) {
     const std::string size = join({rows, cols});
-    if (row.softmax.run) bench("softmax/" + size, row, softmax, SoftmaxDims{rows, cols});
-    if (row.softmax.run) bench("log_softmax/" + size, row, softmax, SoftmaxDims{rows, cols, true});
+    if (row.softmax.run) add_row("softmax/" + size, row, softmax, SoftmaxDims{rows, cols});
+    if (row.softmax.run) add_row("log_softmax/" + size, row, softmax, SoftmaxDims{rows, cols, true});
     const CrossEntropyDims d{rows, cols};
-    if (row.cross_entropy.run) bench("cross_entropy/" + size, row, cross_entropy, d, false);
-    if (row.cross_entropy_grad.run) bench("cross_entropy_grad/" + size, row, cross_entropy, d, true);
-    if (row.argmax.run) bench("argmax/" + size, row, argmax, IndexDims{rows, cols});
+    if (row.cross_entropy.run) add_row("cross_entropy/" + size, row, cross_entropy, d, false);
+    if (row.cross_entropy_grad.run) add_row("cross_entropy_grad/" + size, row, cross_entropy, d, true);
+    if (row.argmax.run) add_row("argmax/" + size, row, argmax, IndexDims{rows, cols});
   }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const BlasInfo blas = blas_info();
-  std::cout << cpu_name() << ": " << cpu_features() << "; simd " << simd_target() << "; BLAS core "
-            << blas.core << "\n";
-  if (!blas.warning.empty()) std::cout << blas.warning << "\n";
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  for (const Backend* row : enabled_backends()) {
-    if (row != reference_backend()) register_all(*row);
-  }
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
+  return run_rows(argc, argv, [] {
+    for (const Backend* row : enabled_backends()) {
+      if (row != reference_backend()) register_all(*row);
+    }
+  });
 }

@@ -2,7 +2,7 @@
 """Rows of bench_steps beside PyTorch, JAX and ONNX Runtime, interleaved, on this machine.
 
     bench/compare.py [--bench build/release/bench/bench_steps] [--rows resnet8_sgd,mlp_sgd] [--threads 1,2]
-                     [--kinds torch,torch-tuned,torch-compiled,jax,onnxruntime] [--rounds 5] [--out table.md]
+                     [--kinds torch,torch-tuned,torch-compiled,jax,jax-scan,onnxruntime] [--rounds 5] [--out table.md]
 
 For each row every contestant is started, and then they take turns: so what else the machine does meets all alike. A
 framework that is not installed is left out, and said so. The table has the best and the median step of each, and how
@@ -96,7 +96,7 @@ def time_text(seconds):
 def compare(row, threads, options, versions):
     contestants = [Ours(options.bench, row, threads, options.seconds)]
     for kind in options.kinds:
-        if kind == "onnxruntime" and row.rsplit("_", 1)[1] not in ("eval", "latency"):
+        if not peers.does(kind, row):
             continue
         peer = Peer(kind, row, threads)
         if peer.version is None:

@@ -15,12 +15,23 @@ import time
 
 ROWS = ["resnet8_sgd", "resnet8_adamw", "resnet20_sgd", "resnet20_adamw", "resnet8_eval", "resnet20_eval",
         "resnet8_latency", "resnet20_latency", "mlp_sgd", "mlp_adamw", "mlp_eval", "mlp_latency", "lenet_sgd",
-        "lenet_adamw", "lenet_eval", "lenet_latency", "tiny_sgd", "tiny_adamw"]
-KINDS = ["torch", "torch-tuned", "torch-compiled", "jax", "onnxruntime"]
+        "lenet_adamw", "lenet_eval", "lenet_latency", "tiny_sgd", "tiny_adamw", "ev3_demo_round"]
+KINDS = ["torch", "torch-tuned", "torch-compiled", "jax", "jax-scan", "onnxruntime"]
+SCANNED = 100  # steps of a call of the kind jax-scan, which compiles the loop
 # glibc's malloc, told to keep its memory and to use huge pages: for the kinds that are called tuned.
 TUNED_MALLOC = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=2000000000:glibc.malloc.trim_threshold=20000000000"
 SHAPES = {"resnet8": (32, 32, 3), "resnet20": (32, 32, 3), "mlp": (784,), "lenet": (28, 28, 1), "tiny": (2,)}
 BLOCKS = {"resnet8": 1, "resnet20": 3}
+
+
+def does(kind, row):
+    """Whether a kind has a row of its own."""
+    what = row.rsplit("_", 1)[1]
+    if row == "ev3_demo_round":
+        return kind in ("torch", "jax", "jax-scan")
+    if kind == "jax-scan":
+        return what in ("sgd", "adamw") and row.split("_")[0] in ("tiny", "mlp")
+    return kind != "onnxruntime" or what in ("eval", "latency")
 
 
 def batch_of(net, what):
@@ -130,7 +141,7 @@ def torch_step(kind, net, what, threads):
 # ---------------------------------------------------------------- JAX
 
 
-def jax_step(net, what, threads):
+def jax_step(net, what, threads, scan):
     # XLA takes its threads from the CPUs that the process may use.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     import jax
@@ -224,8 +235,18 @@ def jax_step(net, what, threads):
                  p, m, v)
         return p, (m, v, t), loss, statistics
 
+    def scanned(p, state, xs, ys):
+        def one(held, batch):
+            p, state, loss, _ = update(*held, *batch)
+            return (p, state), loss
+        (p, state), losses = lax.scan(one, (p, state), (xs, ys))
+        return p, state, losses[-1], []
+
     zeros = jax.tree_util.tree_map(jnp.zeros_like, parameters)
-    run = jax.jit(update, donate_argnums=(0, 1))
+    run = jax.jit(scanned if scan else update, donate_argnums=(0, 1))
+    if scan:
+        some = [batches[k % len(batches)] for k in range(SCANNED)]
+        batches = [(jnp.stack([x for x, _ in some]), jnp.stack([y for _, y in some]))]
     held = [parameters, zeros if what == "sgd" else (zeros, jax.tree_util.tree_map(jnp.zeros_like, parameters), 0.0)]
 
     def step(k):
@@ -258,8 +279,13 @@ def onnx_step(net, what, threads):
 def main():
     kind, row, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
     net, what = row.rsplit("_", 1)
-    if kind == "jax":
-        step, version = jax_step(net, what, threads)
+    steps = 1
+    if row == "ev3_demo_round":
+        import peers_round
+        step, version = peers_round.start(kind, threads)
+    elif kind in ("jax", "jax-scan"):
+        steps = SCANNED if kind == "jax-scan" else 1
+        step, version = jax_step(net, what, threads, steps > 1)
     elif kind == "onnxruntime":
         step, version = onnx_step(net, what, threads)
     else:
@@ -274,7 +300,7 @@ def main():
         while time.perf_counter() < end or len(times) < 3:
             start = time.perf_counter()
             step(k)
-            times.append(time.perf_counter() - start)
+            times.append((time.perf_counter() - start) / steps)
             k += 1
         print(len(times), min(times), statistics.median(times), flush=True)
 
