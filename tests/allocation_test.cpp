@@ -181,11 +181,14 @@ TEST_CASE(
                                  .classes = 3}));
   const std::vector<float> features(16 * 8 * 8 * 2, 0.5f);
   const std::vector<std::int32_t> labels(16, 1);
+  // Without vectors OpenBLAS would be asked first, which allocates for some of its products.
+  const kernels::Backends backends =
+      kernels::simd_backend() ? kernels::default_backends() : kernels::parse_backends("portable");
   for (const nn::Optimizer& optimizer :
        {nn::Optimizer(nn::Sgd{.momentum = 0.9f}), nn::Optimizer(nn::AdamW{})}) {
     nn::Parameters parameters = nn::initialize(net, Seed{1});
     nn::TrainingStep step(net, nn::CrossEntropy{}, optimizer,
-                          {.batch = 16, .clip_norm = 1.0, .compile = {.threads = 1}});
+                          {.batch = 16, .clip_norm = 1.0, .compile = {.backends = backends, .threads = 1}});
     const auto run = [&] { step.run(parameters, features, std::span<const std::int32_t>(labels)); };
     run();
     const Counts counts = count_during([&] {
