@@ -9,27 +9,29 @@ using namespace bench;
 
 namespace {
 
-void forward(benchmark::State& state, const Backend& row, const Conv2dDims& d) {
-  const auto x = normal(d.x_size(), 1), w = normal(d.w_size(), 2);
-  AlignedBuffer<float> y(d.y_size());
-  ScratchFor scratch(row.conv2d, d);
-  row.conv2d.run(d, x.data(), w.data(), scratch, y.data());
+using Kernel = decltype(Backend::conv2d);
+using Reference = void (*)(const Conv2dDims& d, const double* a, const double* b, double* y);
+
+// A kernel of two arrays of these sizes, with a result of so many elements.
+void product(benchmark::State& state, const Kernel& kernel, Reference reference, const Conv2dDims& d,
+             std::size_t a_size, std::size_t b_size, std::size_t y_size) {
+  const auto a = normal(a_size, 1), b = normal(b_size, 2);
+  AlignedBuffer<float> y(y_size);
+  ScratchFor scratch(kernel, d);
+  kernel.run(d, a.data(), b.data(), scratch, y.data());
   std::vector<double> want(y.size());
-  conv2d_reference(d, doubles(x).data(), doubles(w).data(), want.data());
+  reference(d, doubles(a).data(), doubles(b).data(), want.data());
   if (wrong(state, y, want)) return;
-  time_operations(state, flops(d), [&] { row.conv2d.run(d, x.data(), w.data(), scratch, y.data()); });
+  time_operations(state, flops(d), [&] { kernel.run(d, a.data(), b.data(), scratch, y.data()); });
+}
+
+void forward(benchmark::State& state, const Backend& row, const Conv2dDims& d) {
+  product(state, row.conv2d, conv2d_reference<double>, d, d.x_size(), d.w_size(), d.y_size());
 }
 
 void filter_grad(benchmark::State& state, const Backend& row, const Conv2dDims& d) {
-  const auto x = normal(d.x_size(), 1), dy = normal(d.y_size(), 2);
-  AlignedBuffer<float> dw(d.w_size());
-  ScratchFor scratch(row.conv2d_filter_grad, d);
-  row.conv2d_filter_grad.run(d, x.data(), dy.data(), scratch, dw.data());
-  std::vector<double> want(dw.size());
-  conv2d_filter_grad_reference(d, doubles(x).data(), doubles(dy).data(), want.data());
-  if (wrong(state, dw, want)) return;
-  time_operations(state, flops(d),
-                  [&] { row.conv2d_filter_grad.run(d, x.data(), dy.data(), scratch, dw.data()); });
+  product(state, row.conv2d_filter_grad, conv2d_filter_grad_reference<double>, d, d.x_size(), d.y_size(),
+          d.w_size());
 }
 
 // The convolution that gives the gradient of the images.

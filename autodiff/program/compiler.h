@@ -70,12 +70,12 @@ class Compiler {
   void fold_constants();
   void add_constant(int id, std::shared_ptr<const Tensor> tensor);
   void assign_outputs();
-  void find_fixed();
   bool is_output(int id) const;
 
-  // rewrite.cpp: another graph in place of the one so far
-  class Rewriting;
+  class Rewriting;  // rewrite.h: another graph in place of the one so far
+  // pack.cpp: what need not be done for every chunk, or every run
   void pack_inputs();
+  void find_fixed();
 
   // schedule.cpp: which stage a node belongs to, and how it is cut into chunks
   void assign_levels();
