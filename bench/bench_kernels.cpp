@@ -139,6 +139,7 @@ std::string join(std::initializer_list<std::size_t> sizes) {
 
 void register_all(const Backend& row) {
   if (row.matmul.run) {
+    // Of networks 2-8-2 and 64-64-10, batch 32; 784-512-512-10, batch 128 and 1; and squares.
     for (const MatmulDims& d : {MatmulDims{32, 8, 2},
                                 {32, 2, 8},
                                 {32, 8, 2, false, true},
@@ -146,10 +147,18 @@ void register_all(const Backend& row) {
                                 {2, 8, 32, true},
                                 {32, 64, 64},
                                 {32, 10, 64},
+                                {32, 64, 10, false, true},
+                                {64, 10, 32, true},
                                 {64, 64, 32, true},
                                 {1, 512, 784},
+                                {1, 10, 512},
                                 {128, 512, 784},
-                                {128, 784, 512, false, true},
+                                {128, 512, 512},
+                                {128, 10, 512},
+                                {128, 512, 10, false, true},
+                                {128, 512, 512, false, true},
+                                {512, 10, 128, true},
+                                {512, 512, 128, true},
                                 {784, 512, 128, true},
                                 {512, 512, 512},
                                 {1024, 1024, 1024}}) {

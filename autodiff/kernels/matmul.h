@@ -30,11 +30,12 @@ void matmul_reference(const MatmulDims& d, const T* a, const T* b, T* c) {
     return transposed ? x[static_cast<std::ptrdiff_t>(j) * row + i]
                       : x[static_cast<std::ptrdiff_t>(i) * row + j];
   };
+  const int row_of_a = d.row_of_a(), row_of_b = d.row_of_b();
   for (int i = 0; i < d.m; ++i) {
     for (int j = 0; j < d.n; ++j) {
       T sum{};
       for (int p = 0; p < d.k; ++p) {
-        sum += at(a, d.transpose_a, d.row_of_a(), i, p) * at(b, d.transpose_b, d.row_of_b(), p, j);
+        sum += at(a, d.transpose_a, row_of_a, i, p) * at(b, d.transpose_b, row_of_b, p, j);
       }
       c[static_cast<std::ptrdiff_t>(i) * d.row_of_c() + j] = sum;
     }

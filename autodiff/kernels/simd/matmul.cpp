@@ -61,6 +61,7 @@ bool packs_rows(std::size_t m, std::size_t n, std::size_t k) {
 
 // Equal parts of k, at most block_k.
 std::size_t depth_of(std::size_t k) {
+  if (k <= block_k) return k;
   const std::size_t parts = (k + block_k - 1) / block_k;
   return (k + parts - 1) / parts;
 }
@@ -146,12 +147,28 @@ void product(D d, std::size_t m, std::size_t n, std::size_t k, const Matrix& a, 
   }
 }
 
-// With vectors no longer than the rows of c, if there are such.
-void product(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b, float* scratch,
-             float* c, std::size_t c_row) {
+// With vectors no longer than the rows of c, if there are such. Where rows of c lie between, one vector in
+// part is a tenth faster than two short ones, but not for a few rows: b is packed for it.
+HWY_INLINE void product(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b,
+                        float* scratch, float* c, std::size_t c_row) {
   if (n < 8) return product(Quad(), m, n, k, a, b, scratch, c, c_row);
-  if (n < lanes<Full>) return product(hn::CappedTag<float, 8>(), m, n, k, a, b, scratch, c, c_row);
+  if (n < lanes<Full> && (n == 8 || m <= tile_rows)) {
+    return product(hn::CappedTag<float, 8>(), m, n, k, a, b, scratch, c, c_row);
+  }
   product(Full(), m, n, k, a, b, scratch, c, c_row);
+}
+
+// c^T [n, m] = b^T a^T, a block of columns at a time.
+constexpr std::size_t narrow = 16;
+HWY_NOINLINE void by_columns(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b,
+                             float* c, std::size_t c_row) {
+  constexpr std::size_t block_m = 128;
+  HWY_ALIGN float block[narrow * block_m];
+  for (std::size_t i = 0; i < m; i += block_m) {
+    const std::size_t width = std::min(block_m, m - i);
+    product(n, width, k, b.transposed(), {a.at(i, 0), a.column, a.row}, nullptr, block, width);
+    transpose(n, width, block, width, c + i * c_row, c_row);
+  }
 }
 
 std::size_t scratch_bytes(const MatmulDims& dims) {
@@ -172,16 +189,9 @@ void matmul(const MatmulDims& dims, const float* a_data, const float* b_data, Sc
   }
   const Matrix a{a_data, dims.transpose_a ? 1 : a_row, dims.transpose_a ? a_row : 1};
   const Matrix b{b_data, dims.transpose_b ? 1 : b_row, dims.transpose_b ? b_row : 1};
-  constexpr std::size_t narrow = 4, block_m = 128;
-  if (n > narrow || m <= n) return product(m, n, k, a, b, scratch.data, c, c_row);
-  // Rows too short for vectors: c^T [n, m] = b^T a^T, a block of columns at a time.
-  HWY_ALIGN float block[narrow * block_m];
-  for (std::size_t i = 0; i < m; i += block_m) {
-    const std::size_t width = std::min(block_m, m - i);
-    const Matrix columns{a.at(i, 0), a.column, a.row};
-    product(n, width, k, b.transposed(), columns, nullptr, block, width);
-    transpose(n, width, block, width, c + i * c_row, c_row);
-  }
+  // Rows too short for vectors; up to 16 where a^T is at hand.
+  if (m > n && (n <= 4 || (n < narrow && dims.transpose_a))) return by_columns(m, n, k, a, b, c, c_row);
+  product(m, n, k, a, b, scratch.data, c, c_row);
 }
 
 }  // namespace
