@@ -164,6 +164,29 @@ TEST_CASE("the kernel of each step is of the first backend that has one") {
   CHECK_THROWS_WITH(kernels::parse_backends(""), ContainsSubstring("one or more"));
 }
 
+TEST_CASE("what a kernel throws is told with its stage and op") {
+  struct Failing final : Op {
+    std::string name() const override { return "failing"; }
+    BatchRole role(std::span<const Value> x) const override { return samplewise_role(x); }
+    Launch launch(const LaunchArgs&) const override {
+      return {"test", [](const void* const*, void*) { fail("this kernel fails"); }};
+    }
+    void reference(const Operands<double>&) const override {}
+    void reference(const Operands<std::complex<double>>&) const override {}
+  };
+  Graph g;
+  const Value x = g.input({64, 300}), w = g.input({300, 300}), h = matmul(x, w);
+  const Value y = g.add(std::make_shared<Failing>(), {h}, h.shape());
+  const Floats data(64 * 300), weights(300 * 300);
+  for (const int threads : {1, 2}) {
+    const ThreadsGuard guard(threads);
+    Program program = compile(g, {y}, {.threads = threads});
+    program.bind(x, data);
+    program.bind(w, weights);
+    CHECK_THROWS_WITH(program.run(), ContainsSubstring("stage 0, failing [64, 300]: this kernel fails"));
+  }
+}
+
 TEST_CASE("places of values that live at the same time do not overlap") {
   CHECK(place({}).bytes == 0);
   for (std::uint64_t seed = 0; seed < 100; ++seed) {

@@ -108,27 +108,33 @@ void Program::run_steps(const Stage& stage, int chunk, int slot, Clock clock) {
   const auto first = static_cast<std::size_t>(chunk) * static_cast<std::size_t>(stage.chunk);
   const bool tail = chunk > 0 && chunk + 1 == stage.chunks;
   std::array<const void*, max_inputs + 1> inputs;
-  for (std::size_t s = 0; s < stage.steps.size(); ++s) {
-    const Step& step = stage.steps[s];
-    if (step.group.run) {
-      const Group& group = step.group;
-      run_group(group, slot, first, 0, tail ? group.tail_rows : group.rows);
-      for (std::size_t k = 0; k < group.steps; ++k) clock();
-      s += group.steps - 1;
-      continue;
+  std::size_t s = 0;
+  try {
+    for (; s < stage.steps.size(); ++s) {
+      const Step& step = stage.steps[s];
+      if (step.group.run) {
+        const Group& group = step.group;
+        run_group(group, slot, first, 0, tail ? group.tail_rows : group.rows);
+        for (std::size_t k = 0; k < group.steps; ++k) clock();
+        s += group.steps - 1;
+        continue;
+      }
+      std::size_t i = 0;
+      for (; i < step.inputs.size(); ++i) inputs[i] = address(step.inputs[i], slot, first);
+      inputs[i] = address(step.scratch, slot, 0);
+      std::byte* out =
+          address(step.output, slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first);
+      if (std::is_same_v<Clock, NoClock> && !step.parts.empty()) {
+        run_parts(stage, s, inputs.data(), out);
+        if (step.leads_group) s += stage.steps[s + 1].group.steps;
+      } else {
+        (tail ? step.tail_launch : step.launch).run(inputs.data(), out);
+      }
+      clock();
     }
-    std::size_t i = 0;
-    for (; i < step.inputs.size(); ++i) inputs[i] = address(step.inputs[i], slot, first);
-    inputs[i] = address(step.scratch, slot, 0);
-    std::byte* out =
-        address(step.output, slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first);
-    if (std::is_same_v<Clock, NoClock> && !step.parts.empty()) {
-      run_parts(stage, s, inputs.data(), out);
-      if (step.leads_group) s += stage.steps[s + 1].group.steps;
-    } else {
-      (tail ? step.tail_launch : step.launch).run(inputs.data(), out);
-    }
-    clock();
+  } catch (const Error& e) {
+    const Step::Row& row = stage.steps[s].row;
+    fail("stage ", &stage - plan_->stages.data(), ", ", row.op, ' ', row.shape, ": ", e.what());
   }
 }
 
