@@ -207,6 +207,11 @@ const std::vector<Case>& cases() {
     static const std::vector<Case> longer = [] {
       std::vector<Case> all = list;
       all.push_back({"no device", "run --device cuda --out @/out", "use cpu, or auto"});
+      all.push_back(
+          {"no device for a sweep", "sweep --device cuda --seeds 1,2 --out @/out", "use cpu, or auto"});
+      all.push_back(
+          {"no device for logits", "logits m --data d --device cuda --out @/out", "use cpu, or auto"});
+      all.push_back({"a precision of devices", "sweep --precision tf32 --out @/out", "add --device cuda"});
       return all;
     }();
     return longer;

@@ -7,14 +7,16 @@
 
 #include "autodiff/tensor/error.h"
 #include "autodiff/tensor/text.h"
+#include "datasets/sample_reader.h"
 #include "datasets/stream.h"
 #include "ev3/cli/commands.h"
 #include "ev3/cli/data_arguments.h"
+#include "ev3/cli/device_option.h"
 #include "ev3/cli/interrupt.h"
 #include "ev3/cli/progress.h"
 #include "ev3/cli/run_report.h"
 #include "ev3/logits_writer.h"
-#include "ev3/outputs.h"
+#include "nn/evaluate.h"
 
 namespace ev3::cli {
 namespace {
@@ -28,6 +30,7 @@ struct LogitsArguments {
   int batches = 100, batch = 128, pad = 0;
   bool flip = false, overwrite = false, quiet = false;
   std::int64_t seed = 1;
+  DeviceArguments device;
 };
 
 /// The bytes of a batch that was read with the scaling `unit`: v / 255 times 255 rounds back to v.
@@ -55,11 +58,11 @@ void check_fit(const LogitsArguments& a, const nn::ModelFile& model, const Datas
 }
 
 void record(const LogitsArguments& a) {
+  use_device(a.device, a.quiet);
   const nn::ModelFile model = nn::read_model(a.model);
   Dataset data = load_for(a.data, model, a.model);
   check_fit(a, model, data);
   const datasets::Scaling scaling = data.scaling;
-  const Dataset shape{.name = data.name, .classes = data.classes, .class_names = data.class_names};
   data.scaling = {};
   const datasets::Augmentation augmentation{.pad = a.pad, .flip = a.flip};
   const datasets::Stream batches(
@@ -79,17 +82,22 @@ void record(const LogitsArguments& a) {
   {
     ProgressBar bar(progress, ProgressBar::style(a.quiet), 1);
     bar.begin(1, a.batches, "");
+    nn::Evaluator teacher(model.network, a.batch);
+    teacher.load(model.parameters.values());
     datasets::Batch batch;
+    std::vector<float> features(static_cast<std::size_t>(a.batch) * batches.data().sample().size());
     for (int k = 0; k < a.batches && !progress.stop; ++k, ++progress.steps) {
       batches.read(k, batch);
-      Dataset samples = shape;
-      samples.pixels = bytes_of(batch.features);
-      samples.labels = batch.labels;
-      samples.scaling = scaling;
-      const std::vector<float> logits = outputs(model.network, model.parameters, samples, a.batch);
+      const datasets::Pixels pixels = bytes_of(batch.features);
+      const datasets::SampleReader reader(pixels.data(), batches.data().sample(), scaling,
+                                          batches.data().name);
+      for (std::size_t i = 0; i < batch.labels.size(); ++i) {
+        reader.read(i, features.data() + i * reader.sample().size());
+      }
+      const std::span<const float> logits = teacher(features);
       const std::span<const std::int32_t> labels{batch.labels.data(), batch.labels.size()};
       hits += nn::evaluate({logits, nn::classes(model.network), labels}).hits;
-      writer.append({samples.pixels.data(), samples.pixels.size()}, logits, labels);
+      writer.append({pixels.data(), pixels.size()}, logits, labels);
     }
     bar.end();
   }
@@ -124,6 +132,7 @@ void add_logits(CLI::App& app) {
   command->add_option("--seed", a->seed, "of order and augmentation, 1 if not given")
       ->check(CLI::NonNegativeNumber);
   command->add_flag("--overwrite", a->overwrite, "replace a file that is there");
+  add_device(*command, a->device);
   command->add_flag("--quiet", a->quiet, "print the result only");
   command->footer(
       "The file holds the augmented images (`feature`), the logits (`label`) and the true classes "

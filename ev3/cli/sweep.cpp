@@ -16,6 +16,7 @@
 #include "ev3/cli/checkpoint.h"
 #include "ev3/cli/child_process.h"
 #include "ev3/cli/commands.h"
+#include "ev3/cli/device_option.h"
 #include "ev3/cli/interrupt.h"
 #include "ev3/cli/report_table.h"
 #include "ev3/cli/run_folder.h"
@@ -35,6 +36,7 @@ struct SweepArguments {
   std::string out;
   int jobs = 0;  // 0: as many as there are cores
   bool quiet = false;
+  DeviceArguments device;
 };
 
 // A process that was told to stop, or whose parent died, may still be at its last step.
@@ -70,8 +72,12 @@ bool in_use(const fs::path& folder) {
 
 class Sweep {
  public:
-  Sweep(const SweepPlan& plan, fs::path folder, int jobs, bool quiet)
-      : plan_(plan), folder_(std::move(folder)), jobs_(jobs), quiet_(quiet) {}
+  Sweep(const SweepPlan& plan, fs::path folder, const SweepArguments& arguments)
+      : plan_(plan),
+        folder_(std::move(folder)),
+        jobs_(arguments.jobs ? arguments.jobs : autodiff::kernels::threads()),
+        device_(arguments.device),
+        quiet_(arguments.quiet) {}
 
   void run();
 
@@ -96,6 +102,7 @@ class Sweep {
   const SweepPlan& plan_;
   fs::path folder_;
   int jobs_, threads_ = 1;
+  DeviceArguments device_;
   bool quiet_;
   std::size_t done_ = 0;
   std::deque<const SweepRun*> waiting_;
@@ -140,7 +147,8 @@ void Sweep::start(const SweepRun& run) {
   while (!stop_ && Clock::now() < until && (in_use(folder) || in_use(starting)))
     std::this_thread::sleep_for(pause);
   if (stop_) return;
-  std::vector<std::string> arguments{"run", "--quiet", "--threads", std::to_string(threads_)};
+  std::vector<std::string> arguments{"run",      "--quiet",      "--threads",   std::to_string(threads_),
+                                     "--device", device_.device, "--precision", device_.precision};
   // The config comes as standard input: that file of the user's may change while the sweep runs.
   const bool there = is_run_folder(folder);
   if (!there) arguments.emplace_back("/dev/stdin");
@@ -233,6 +241,7 @@ void Sweep::run() {
 }
 
 void sweep(const SweepArguments& arguments) {
+  use_device(arguments.device, true);  // says now what would fail in every run
   const SweepPlan plan = make_plan(arguments.request);
   const std::string& config = arguments.request.config;
   const std::string name = config.empty() ? "digits" : fs::path(config).stem().string();
@@ -245,7 +254,7 @@ void sweep(const SweepArguments& arguments) {
   const FolderLock lock(folder);
   check_folder(folder, plan.definition);  // another process may have been faster
   if (!fs::exists(folder / "sweep.toml")) autodiff::write_file(folder / "sweep.toml", plan.definition);
-  Sweep(plan, folder, arguments.jobs ? arguments.jobs : autodiff::kernels::threads(), arguments.quiet).run();
+  Sweep(plan, folder, arguments).run();
 }
 
 }  // namespace
@@ -268,6 +277,7 @@ void add_sweep(CLI::App& app) {
   command->add_option("--jobs", a->jobs, "how many at a time (default: as many as cores, which they share)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
+  add_device(*command, a->device);
   command->add_flag("--quiet", a->quiet, "print the table only");
   command->footer(
       "The same command goes on with what was interrupted or failed, and skips what is finished.\n"
