@@ -19,9 +19,12 @@ need() {
     say "no dpkg here, so this cannot check or install packages; needed, by their Debian names: $*"
     return 0
   }
-  local package missing=()
+  # Packages of another architecture do not count, unless asked for as package:architecture.
+  local package missing=() native
+  native="all|$(dpkg --print-architecture)"
   for package in "$@"; do
-    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing+=("$package")
+    dpkg-query -W -f='${Architecture} ${db:Status-Status}\n' "$package" 2>/dev/null |
+      grep -qxE "($([[ $package = *:* ]] && echo '.*' || echo "$native")) installed" || missing+=("$package")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   command -v apt-get >/dev/null || die "missing: ${missing[*]}; there is no apt-get here, install them by other means"

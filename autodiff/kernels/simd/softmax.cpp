@@ -35,7 +35,7 @@ HWY_INLINE Vector greater(Vector a, Vector b) { return hn::IfThenElse(hn::Gt(b, 
 class Block {
  public:
   HWY_INLINE Block(std::size_t rows, std::size_t cols, const float* x) : rows_(rows), cols_(cols) {
-    if (rows < N) std::fill(data_, data_ + cols * N, 0.0f);
+    if (rows < N || cols == 0) std::fill(data_, data_ + std::max<std::size_t>(cols, 1) * N, 0.0f);
     transpose(rows, cols, x, cols, data_, N);
   }
   HWY_INLINE Vector column(std::size_t c) const { return hn::Load(Full(), data_ + c * N); }
