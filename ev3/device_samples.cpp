@@ -9,10 +9,18 @@ std::shared_ptr<const nn::DeviceSamples> device_samples(const datasets::Stream& 
   const datasets::Dataset& data = stream.data();
   if (!data.is_bytes() && stream.options().augmentation.any()) return nullptr;
   static std::mutex mutex;
-  static std::map<const datasets::Dataset*, std::weak_ptr<const nn::DeviceSamples>> all;
+  struct Copy {
+    std::weak_ptr<const datasets::Dataset> of;
+    std::weak_ptr<const nn::DeviceSamples> samples;
+  };
+  static std::map<const datasets::Dataset*, Copy> all;
   const std::lock_guard lock(mutex);
-  std::erase_if(all, [](const auto& entry) { return entry.second.expired(); });
-  if (const auto found = all.find(&data); found != all.end()) return found->second.lock();
+  std::erase_if(all, [](const auto& entry) { return entry.second.samples.expired(); });
+  const std::shared_ptr<const datasets::Dataset>& owner = stream.shared_data();
+  if (const auto found = all.find(&data); found != all.end()) {
+    const Copy& copy = found->second;  // unless another data set has come to lie there
+    if (!copy.of.owner_before(owner) && !owner.owner_before(copy.of)) return copy.samples.lock();
+  }
   const std::span<const std::int32_t> classes(data.labels.data(), data.labels.size());
   const autodiff::Shape sample = data.sample();
   std::shared_ptr<nn::DeviceSamples> samples;
@@ -24,7 +32,7 @@ std::shared_ptr<const nn::DeviceSamples> device_samples(const datasets::Stream& 
     samples = std::make_shared<nn::DeviceSamples>(
         std::span<const float>(data.features.data(), data.features.size()), sample.size(), classes);
   }
-  all[&data] = samples;
+  all[&data] = {owner, samples};
   return samples;
 }
 
