@@ -52,7 +52,7 @@ struct PackedConv2dDims : Conv2dDims {
 
 /// Multiplications and additions, those with the padding counted.
 inline double flops(const Conv2dDims& d) {
-  return 2.0 * d.n * d.oh * d.ow * d.out * d.kh * d.kw * (d.in / d.groups);
+  return 2.0 * d.n * d.oh * d.ow * d.out * d.kh * d.kw * d.in / d.groups;
 }
 
 /// Calls meet(x index, w index, y index) for every product of the convolution, in the order n, i, j, a, b, c,

@@ -1,8 +1,8 @@
 # Runs the program of a page and compares what it prints with what the page says.
-#   cmake -DPROGRAM=... -DEXPECTED=... -DPAGE=docs/x.md -P run.cmake
+#   cmake -DPROGRAM=[emulator;]... -DEXPECTED=... -DPAGE=docs/x.md -P run.cmake
 cmake_minimum_required(VERSION 3.22)
 set(got "${EXPECTED}.got")
-execute_process(COMMAND "${PROGRAM}" OUTPUT_FILE "${got}" ERROR_VARIABLE errors RESULT_VARIABLE result)
+execute_process(COMMAND ${PROGRAM} OUTPUT_FILE "${got}" ERROR_VARIABLE errors RESULT_VARIABLE result)
 if(NOT result EQUAL 0)
   message(FATAL_ERROR "${PAGE}: its program ended with ${result}\n${errors}")
 endif()

@@ -11,11 +11,15 @@ function(step)
 endfunction()
 
 step("${CMAKE_COMMAND}" --install "${BUILD}" --prefix "${folder}/prefix")
+set(toolchain "")
+if(TOOLCHAIN)
+  set(toolchain "-DCMAKE_TOOLCHAIN_FILE=${TOOLCHAIN}")
+endif()
 step("${CMAKE_COMMAND}" -S "${SOURCE}/tests/install" -B "${folder}/build" -G "${GENERATOR}"
      "-DCMAKE_PREFIX_PATH=${folder}/prefix" "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DCMAKE_CXX_FLAGS=${FLAGS}"
-     -DCMAKE_FIND_PACKAGE_PREFER_CONFIG=ON)
+     -DCMAKE_FIND_PACKAGE_PREFER_CONFIG=ON ${toolchain})
 step("${CMAKE_COMMAND}" --build "${folder}/build")
-step("${folder}/build/user")
+step(${EMULATOR} "${folder}/build/user")
 if(EXISTS "${folder}/prefix/bin/ev3")
   step("${folder}/prefix/bin/ev3" --version)
 endif()
