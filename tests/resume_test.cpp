@@ -215,8 +215,8 @@ TEST_CASE("a write that fails in the middle of a run loses nothing", "[slow]") {
   const int status = std::system(command.c_str());
   CHECK(WEXITSTATUS(status) == 2);
   const std::string message = content_of(err);
-  CHECK_THAT(message,
-             ContainsSubstring("cannot write " + full) && ContainsSubstring("go on with: ev3 run --resume"));
+  CHECK_THAT(message, ContainsSubstring("cannot write " + full) && ContainsSubstring("go on with: ") &&
+                          ContainsSubstring("ev3 run --resume " + full));
   CHECK(std::count(message.begin(), message.end(), '\n') == 1);
   for (const auto& [name, content] : contents(full)) CHECK_FALSE(name.ends_with(".tmp"));
   REQUIRE(run_to_end({"--resume", full, "--quiet"}) == 0);

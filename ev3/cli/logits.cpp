@@ -108,9 +108,10 @@ void record(const LogitsArguments& a) {
   writer.finish();
   const std::int64_t rows = std::int64_t{a.batches} * a.batch;
   fmt::print(
-      "{}  {} rows of {}, {} right ({:.3f})\nnext  ev3 data {}    ev3 run CONFIG.toml --set data.logits={}\n",
-      a.out, grouped(rows), nn::describe(model.network), grouped(hits),
-      static_cast<double>(hits) / static_cast<double>(rows), a.out, a.out);
+      "{0}  {1} rows of {2}, {3} right ({5:.3f})\nnext  {4} data {0}    {4} run CONFIG.toml --set "
+      "data.logits={0}\n",
+      a.out, grouped(rows), nn::describe(model.network), grouped(hits), program_name(),
+      static_cast<double>(hits) / static_cast<double>(rows));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "autodiff/tensor/error.h"
+#include "ev3/cli/run_report.h"
 
 namespace ev3::cli {
 
@@ -42,7 +43,7 @@ void Recording::after(const Evolution& evolution, const StepRecord& record) {
 
 std::string Recording::summary() const {
   const std::string which = std::to_string(first_) + ".." + std::to_string(last_);
-  if (written_) return "iterations " + which + " recorded: ev3 replay " + folder_.string();
+  if (written_) return "iterations " + which + " recorded: " + program_name() + " replay " + folder_.string();
   return "iterations " + which + " were not reached: nothing recorded in " + folder_.string();
 }
 

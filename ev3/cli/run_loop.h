@@ -13,6 +13,7 @@
 #include "ev3/cli/progress.h"
 #include "ev3/cli/recording.h"
 #include "ev3/cli/run_folder.h"
+#include "ev3/cli/run_report.h"
 #include "ev3/passes.h"
 
 namespace ev3::cli {
@@ -44,7 +45,7 @@ class Run {
   nn::ModelFile model_file() const;
   nn::ModelFile model_file(const nn::Network& network, const nn::Parameters& params, int since) const;
   nn::Evaluation test_kept();
-  std::string resume_command() const { return "ev3 run --resume " + folder_->path().string(); }
+  std::string resume_command() const { return program_name() + " run --resume " + folder_->path().string(); }
 
   Experiment experiment_;
   ExperimentData data_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <filesystem>
 
 #include "autodiff/kernels/cpu.h"
 #include "autodiff/kernels/parallel.h"
@@ -45,16 +46,32 @@ std::string machine() {
   return format("{}, {} thread{}", first, threads, threads == 1 ? "" : "s");
 }
 
-// As the system knows it, where it does; arguments are separated by zeros.
-std::string command_line() {
+// The command line as the system knows it, each word followed by a zero; empty where it does not.
+std::string arguments() {
   try {
-    std::string out = autodiff::read_file("/proc/self/cmdline");
-    std::replace(out.begin(), out.end(), '\0', ' ');
-    return out;
+    return autodiff::read_file("/proc/self/cmdline");
   } catch (const autodiff::Error&) {
-    return "unknown";
+    return "";
   }
 }
+
+std::string command_line() {
+  std::string out = arguments();
+  std::replace(out.begin(), out.end(), '\0', ' ');
+  return out.empty() ? "unknown" : out;
+}
+
+}  // namespace
+
+std::string program_name() {
+  const std::string words = arguments();
+  const std::filesystem::path called = words.substr(0, words.find('\0'));
+  if (!called.has_parent_path()) return "ev3";
+  const std::filesystem::path near = called.lexically_proximate(std::filesystem::current_path());
+  return called.is_absolute() && *near.begin() != ".." ? near.string() : called.string();
+}
+
+namespace {
 
 std::string candidate_name(const StepRecord& r, const Settings& settings) {
   const auto& selected = r.candidates[static_cast<std::size_t>(r.assess.selected)];
@@ -198,9 +215,9 @@ std::string summary(const std::vector<Round>& rounds, const std::string& folder,
          format("files {}/  model.safetensors{} rounds.jsonl metrics.csv config.toml\n", folder,
                 passes.archive().empty() ? "" : " archive/") +
          format(
-             "next  ev3 eval {0}/model.safetensors --data {0}/config.toml    ev3 show "
+             "next  {1} eval {0}/model.safetensors --data {0}/config.toml    {1} show "
              "{0}/model.safetensors\n",
-             folder);
+             folder, program_name());
 }
 
 namespace {

@@ -41,6 +41,8 @@ bool changes_model(const StepRecord& record);
 int stable_since(const std::vector<Round>& rounds);
 /// After a round that ended a pass: what is in the archive, and what comes next.
 std::string pass_lines(int pass, const Passes& passes);
+/// The program as it was called, for commands that can be pasted: "ev3", "build/release/ev3".
+std::string program_name();
 /// The last lines, after at least one round: the best model, where the files are, what to do next.
 std::string summary(const std::vector<Round>& rounds, const std::string& folder, const Passes& passes);
 /// For --dry-run: the resolved experiment and what it costs.
