@@ -211,6 +211,23 @@ TEST_CASE("the account of one run has a row a round and a page with its charts")
   CHECK_THAT(content_of(md), ContainsSubstring("## Rounds") && ContainsSubstring("| 6 | mlp 2-"));
 }
 
+TEST_CASE("charts say where a pass began") {
+  const TempFolder temp;
+  const std::string teacher = temp / "teacher", run = temp / "run", html = temp / "run.html";
+  REQUIRE(ev3_command("run " + small + "--rounds 1 --out " + teacher).code == 0);
+  REQUIRE(ev3_command("run " + small + "--set 'teachers=[\"" + teacher + "/model.safetensors\"]' " +
+                      "--set 'loss=[{kind=\"distillation\",teacher=0}]' --set 'passes={count=2,rounds=2}' " +
+                      "--rounds 4 --out " + run)
+              .code == 0);
+  REQUIRE(ev3_command("report " + run + " --html " + html).code == 0);
+  const std::string page = content_of(html);
+  check_html(page);
+  for (const char* part : {"pass 2 begins", "a pass began", "class=\"mark solid\""}) {
+    CHECK_THAT(page, ContainsSubstring(part));
+  }
+  CHECK_THAT(page, !ContainsSubstring("pass 1 begins") && !ContainsSubstring("pass 3 begins"));
+}
+
 TEST_CASE("unfinished runs, runs in progress and early records are read, and marked") {
   const TempFolder temp;
   const fs::path folder = temp / "runs", run = folder / "seed=1";

@@ -164,6 +164,7 @@ TEST_CASE("the tags are those of the reference") {
   round.test.loss = 0.5;
   round.record.parameters = 7;
   round.record.round = 2;
+  round.record.pass = 1;
   round.record.gradient_steps = 900;
   round.record.adapt.bounds = {{0.5, 0.25, 0.75}, {0.1, 0, 0}, {0.2, 0, 0}};
   round.record.assess.selected = 1;
@@ -176,7 +177,7 @@ TEST_CASE("the tags are those of the reference") {
                                                   {"eval_acc", 0.75f},
                                                   {"eval_loss", 0.5f},
                                                   {"train_selected_loss_idx", 1.0f},
-                                                  {"pass_idx", 0.0f},
+                                                  {"pass_idx", 1.0f},
                                                   {"num_params", 7.0f}});
 
   const auto tags = [](const char* network) {

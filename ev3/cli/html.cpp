@@ -52,6 +52,7 @@ svg .band { fill: currentColor; opacity: .16; }
 svg .dot { fill: currentColor; stroke: var(--card); stroke-width: 1; vector-effect: non-scaling-stroke; }
 svg .ring { fill: var(--card); stroke: currentColor; stroke-width: 2; vector-effect: non-scaling-stroke; }
 svg .mark { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 3 3; vector-effect: non-scaling-stroke; }
+svg .solid { stroke-dasharray: none; }
 svg .bar { fill: currentColor; }
 svg .hit { fill: transparent; stroke: transparent; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 6px 0 0; padding: 0; font-size: .85rem; }
@@ -61,6 +62,7 @@ svg .hit { fill: transparent; stroke: transparent; }
 .key.ring { width: 11px; height: 11px; border-radius: 50%; background: none; border: 2px solid; }
 .key.square { width: 11px; height: 11px; border-radius: 2px; }
 .key.dash { background: none; border-top: 1px dashed var(--soft); height: 0; }
+.key.rule { background: none; border-top: 1px solid var(--soft); height: 0; }
 .bars { display: grid; gap: 10px; margin: 8px 0; }
 .bars .bar { display: flex; height: 14px; background: var(--grid); border-radius: 4px; overflow: hidden; }
 .bars .bar span { background: currentColor; }

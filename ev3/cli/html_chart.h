@@ -29,14 +29,15 @@ struct ChartBand {
   std::size_t color = 0;
 };
 
-/// Something that happened: a dashed line from top to bottom.
+/// Something that happened: a line from top to bottom.
 struct ChartMark {
   double x = 0;
   std::string title;
+  bool solid = false;  ///< else dashed
 };
 
 /// An entry of the legend: which colour, how its key looks (a class of the page: "", "area", "dot", "ring",
-/// "dash", "square"), and what it is.
+/// "dash", "rule", "square"), and what it is.
 struct ChartKey {
   std::size_t color = 0;
   std::string form = {}, text = {};

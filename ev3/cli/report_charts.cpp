@@ -32,18 +32,23 @@ std::string round_title(const Round& round) {
                 verdict(r));
 }
 
-std::vector<ChartMark> growths(const RunRecords& run) {
-  std::vector<ChartMark> out;
+// Where a pass after the first began, and where the network grew. `x_of`: of the end of a round.
+template <class End>
+void add_marks(Chart& chart, const RunRecords& run, End x_of) {
+  double begin = 0;
+  int pass = 0;
+  bool grown = false;
   for (const Round& round : run.rounds) {
-    if (round.record.growth) {
-      out.push_back({steps_of(round), format("round {}: {}", round.record.round + 1, verdict(round.record))});
-    }
+    const StepRecord& r = round.record;
+    const double end = x_of(round);
+    if (r.pass != pass) chart.marks.push_back({begin, format("pass {} begins", r.pass + 1), true});
+    if (r.growth) chart.marks.push_back({end, format("round {}: {}", r.round + 1, verdict(r))});
+    grown = grown || r.growth.has_value();
+    pass = r.pass;
+    begin = end;
   }
-  return out;
-}
-
-void explain_growths(Chart& chart) {
-  if (!chart.marks.empty()) chart.keys.push_back({0, "dash", "the network grew"});
+  if (grown) chart.keys.push_back({0, "dash", "the network grew"});
+  if (pass > 0) chart.keys.push_back({0, "rule", "a pass began"});
 }
 
 // What became of the candidate that assess selected.
@@ -118,12 +123,11 @@ std::string accuracy_chart(const RunRecords& run) {
       .title = "Accuracy", .subtitle = "share of samples", .x_label = "gradient steps, all candidates"};
   chart.lines = {adapt, test};
   chart.bands = {band};
-  chart.marks = growths(run);
   chart.x_least = 0;
   chart.keys = {{0, "", "test, stable model"},
                 {1, "", "adapt, best of the round"},
                 {1, "area", format("its bounds, alpha {:g}", run.experiment.adapt.alpha)}};
-  explain_growths(chart);
+  add_marks(chart, run, steps_of);
   return html_chart(chart);
 }
 
@@ -205,14 +209,14 @@ std::string losses_chart(const RunRecords& run) {
       (selected ? strong : chart.lines).push_back(std::move(line));
     }
     first += r.trajectory_length;
-    if (r.growth) chart.marks.push_back({first, format("round {}: {}", r.round + 1, verdict(r))});
   }
   chart.lines.insert(chart.lines.end(), strong.begin(), strong.end());
   const std::vector<std::string> names = candidate_names(run);
   for (std::size_t c = 0; c < names.size(); ++c) {
     chart.keys.push_back({c, "", candidate_letter(c) + "  " + names[c]});
   }
-  explain_growths(chart);
+  add_marks(chart, run,
+            [end = 0.0](const Round& round) mutable { return end += round.record.trajectory_length; });
   return html_chart(chart);
 }
 

@@ -73,7 +73,7 @@ std::string metrics_event(const Round& round, double time) {
                               {"eval_acc", round.test.accuracy()},
                               {"eval_loss", round.test.loss},
                               {"train_selected_loss_idx", static_cast<double>(r.selected())},
-                              {"pass_idx", 0}};  // a run is one pass
+                              {"pass_idx", static_cast<double>(r.pass)}};
   const std::string network = round.network ? nn::to_json(*round.network) : "null";
   const auto sizes = size_scalars(network, static_cast<double>(r.parameters));
   scalars.insert(scalars.end(), sizes.begin(), sizes.end());
