@@ -140,8 +140,8 @@ std::string drawn(const ChartBand& band, const Axis& x, const Axis& y) {
 std::string drawn(const ChartMark& mark, const Axis& x) {
   const std::string line = format("M{:.1f} {:.1f}V{:.1f}", x(mark.x), top, height - bottom);
   return format(
-      "<g><path class=\"mark{2}\" d=\"{0}\"/><path class=\"hit\" stroke-width=\"14\" d=\"{0}\"/>{1}</g>\n", line,
-      tooltip(mark.title), mark.solid ? " solid" : "");
+      "<g><path class=\"mark{2}\" d=\"{0}\"/><path class=\"hit\" stroke-width=\"14\" d=\"{0}\"/>{1}</g>\n",
+      line, tooltip(mark.title), mark.solid ? " solid" : "");
 }
 
 }  // namespace
