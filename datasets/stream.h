@@ -70,6 +70,7 @@ class Stream {
   int batch() const { return options_.batch; }
   const StreamOptions& options() const { return options_; }
   const Dataset& data() const { return *data_; }
+  /// The same, with its owner; without one where the caller keeps it.
   const std::shared_ptr<const Dataset>& shared_data() const { return data_; }
   /// Number of samples in an epoch, n.
   int size() const { return samples_ ? static_cast<int>(samples_->size()) : data_->size(); }

@@ -68,7 +68,8 @@ std::string program_name() {
   const std::filesystem::path called = words.substr(0, words.find('\0'));
   if (!called.has_parent_path()) return "ev3";
   const std::filesystem::path near = called.lexically_proximate(std::filesystem::current_path());
-  return called.is_absolute() && *near.begin() != ".." ? near.string() : called.string();
+  if (!called.is_absolute() || *near.begin() == "..") return called.string();
+  return near.has_parent_path() ? near.string() : "./" + near.string();
 }
 
 namespace {

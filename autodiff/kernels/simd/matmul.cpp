@@ -59,7 +59,7 @@ bool packs_rows(std::size_t m, std::size_t n, std::size_t k) {
   return m >= 4 * tile_rows && n >= 3 * tile_vectors * lanes<Full> && k >= 64;
 }
 
-// Equal parts of k, at most block_k.
+// Equal parts of k, at most block_k. (The smallest products would wait for the division.)
 std::size_t depth_of(std::size_t k) {
   if (k <= block_k) return k;
   const std::size_t parts = (k + block_k - 1) / block_k;
@@ -189,7 +189,7 @@ void matmul(const MatmulDims& dims, const float* a_data, const float* b_data, Sc
   }
   const Matrix a{a_data, dims.transpose_a ? 1 : a_row, dims.transpose_a ? a_row : 1};
   const Matrix b{b_data, dims.transpose_b ? 1 : b_row, dims.transpose_b ? b_row : 1};
-  // Rows too short for vectors; up to 16 where a^T is at hand.
+  // Rows too short for vectors; somewhat longer ones, too, where a^T is at hand.
   if (m > n && (n <= 4 || (n < narrow && dims.transpose_a))) return by_columns(m, n, k, a, b, c, c_row);
   product(m, n, k, a, b, scratch.data, c, c_row);
 }
