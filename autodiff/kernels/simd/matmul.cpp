@@ -7,9 +7,10 @@
 // Won over portable on a Zen 4 (thread time, each the best of 15 interleaved runs), AVX-512: 3 to 11 times
 // for the products of a 2-8-2 network with batch 32, 5.6 for 32 x 64 x 64 (108 GFLOP/s), 4.7 to 7.2 for 128 x
 // 512 x 784, up to 7.8 for 512^3, 1.8 to 2.9 for a single row. AVX2: up to a quarter
-// less; SSE4: 2 to 4 times. Since then rows of a are packed where they are met often, and places of sums
-// fetched before they are formed: 110 GFLOP/s for 512^3, 107 for 1024^3 and for 128 x 512 x 784, of 118 at
-// most; and the portable kernel takes four products at a time: 27 for 512^3.
+// less; SSE4: 2 to 4 times. Since then the portable kernel takes four products at a time (27 GFLOP/s for
+// 512^3), and large products pack both factors, without waiting for memory: while a tile is multiplied, the
+// next rows of a, the next strip of b and the places of the next sums are fetched, and the first tile of a
+// strip packs b as it goes: 112 GFLOP/s for 512^3, 110 for 1024^3 and for 128 x 512 x 784, of 118 at most.
 #include <algorithm>
 
 #include "autodiff/kernels/simd/simd.h"
@@ -35,24 +36,6 @@ constexpr int tile_vectors = 3;
 constexpr std::size_t row_vectors = 2 * tile_rows;  // of a row alone
 constexpr std::size_t block_k = 512;                // a strip of b is at most 96 KiB
 
-// Rows of a: first those that are packed, tile_rows at a time, then the others.
-struct Rows {
-  const float* packed;
-  std::size_t packed_rows;
-  Matrix others;
-};
-
-// The same for rows that are packed in part.
-template <int C, class D>
-void strip(D d, std::size_t m, std::size_t k, const Rows& a, const float* b, std::size_t b_row, float* c,
-           std::size_t c_row, std::size_t width, bool add) {
-  for (std::size_t i = 0; i < a.packed_rows; i += tile_rows) {
-    tile<tile_rows, C>(d, k, {a.packed + i * k, 1, tile_rows}, b, b_row, c + i * c_row, c_row, width, add);
-  }
-  strip<tile_rows, C>(d, m - a.packed_rows, k, a.others, b, b_row, c + a.packed_rows * c_row, c_row, width,
-                      add);
-}
-
 // Products in which rows of a are packed: they are read often enough. Else rows of 4 KiB fall into the same
 // few cache lines, and every strip of b meets them anew.
 bool packs_rows(std::size_t m, std::size_t n, std::size_t k) {
@@ -64,23 +47,6 @@ std::size_t depth_of(std::size_t k) {
   if (k <= block_k) return k;
   const std::size_t parts = (k + block_k - 1) / block_k;
   return (k + parts - 1) / parts;
-}
-
-// to: a [rows, k] as tiles [k, tile_rows] one after the other.
-void pack_rows(std::size_t rows, std::size_t k, const Matrix& a, float* to) {
-  using D = hn::CappedTag<float, tile_rows>;
-  const D d;
-  for (std::size_t i = 0; i < rows; i += tile_rows) {
-    const float* from = a.at(i, 0);
-    if (a.column == 1) {
-      transpose(tile_rows, k, from, a.row, to, tile_rows);
-      to += k * tile_rows;
-      continue;
-    }
-    for (std::size_t p = 0; p < k; ++p, to += tile_rows, from += a.column) {
-      for (std::size_t r = 0; r < tile_rows; r += lanes<D>) hn::StoreU(hn::LoadU(d, from + r), d, to + r);
-    }
-  }
 }
 
 // to [k, width] = b [k, width], and zeros up to a whole vector where width is less.
@@ -105,17 +71,16 @@ void pack(D d, std::size_t k, std::size_t width, const Matrix& b, float* to, std
 
 // c [m, n] = a [m, k] b [k, n]
 template <class D>
-void product(D d, std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b,
-             float* scratch, float* c, std::size_t c_row) {
+void product(D d, std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b, float* c,
+             std::size_t c_row) {
   constexpr std::size_t N = lanes<D>;
   HWY_ALIGN float packed[block_k * tile_vectors * N];
   // Rows of b that are few, or used only a few times, are read where they are.
   const bool in_place = b.column == 1 && n >= N && (m < 2 * tile_rows || n * k <= 8192);
-  const std::size_t packed_rows = scratch ? m / tile_rows * tile_rows : 0, block = depth_of(k);
+  const std::size_t block = depth_of(k);
   for (std::size_t p = 0; p < k; p += block) {
     const std::size_t depth = std::min(block, k - p);
-    if (packed_rows > 0) pack_rows(packed_rows, depth, {a.at(0, p), a.row, a.column}, scratch);
-    const Rows rows{scratch, packed_rows, {a.at(packed_rows, p), a.row, a.column}};
+    const Matrix rows = a.from(0, p);
     for (std::size_t j = 0; j < n;) {
       // Never one vector behind others: the last strip must be longer than a vector.
       const std::size_t left = (n - j + N - 1) / N;
@@ -127,22 +92,131 @@ void product(D d, std::size_t m, std::size_t n, std::size_t k, const Matrix& a, 
         }
       }
       const std::size_t width = std::min(vectors * N, n - j);
-      const Matrix columns{b.at(p, j), b.row, b.column};
+      const Matrix columns = b.from(p, j);
       if (!in_place) pack(d, depth, width, columns, packed, vectors * N);
       const float* panel = in_place ? columns.data : packed;
       const std::size_t panel_row = in_place ? b.row : vectors * N;
       if (vectors == row_vectors) {
-        strip<1, row_vectors>(d, m, depth, rows.others, panel, panel_row, c + j, c_row, width, p > 0);
+        strip<1, row_vectors>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
       } else if (vectors == row_vectors / 2) {
-        strip<1, row_vectors / 2>(d, m, depth, rows.others, panel, panel_row, c + j, c_row, width, p > 0);
+        strip<1, row_vectors / 2>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
       } else if (vectors == 1) {
-        strip<1>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
+        strip<tile_rows, 1>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
       } else if (vectors == 2) {
-        strip<2>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
+        strip<tile_rows, 2>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
       } else {
-        strip<3>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
+        strip<tile_rows, 3>(d, m, depth, rows, panel, panel_row, c + j, c_row, width, p > 0);
       }
       j += width;
+    }
+  }
+}
+
+// A block of a matrix that will be needed soon, as lines of the cache that are fetched one by one.
+struct Lines {
+  static constexpr std::size_t line = 16;
+  const float* row = nullptr;
+  std::size_t step = 0, each = 0, rows = 0, at = 0;  // lines of a row; rows that are left
+
+  Lines() = default;
+  Lines(const Matrix& m, std::size_t rows_of_m, std::size_t columns_of_m) : row(m.data) {
+    const bool by_rows = m.column == 1;
+    step = by_rows ? m.row : m.column;
+    each = ((by_rows ? columns_of_m : rows_of_m) + line - 1) / line;
+    rows = by_rows ? rows_of_m : columns_of_m;
+  }
+  HWY_INLINE bool fetch() {
+    if (rows == 0) return false;
+    __builtin_prefetch(row + at * line);
+    if (++at == each) {
+      at = 0;
+      row += step;
+      --rows;
+    }
+    return true;
+  }
+};
+
+// Fetches, a line for every row of b: where the next tile's sums will be stored, its rows of a, and the next
+// strip of b.
+struct Fetch {
+  static constexpr bool fetches_c = true;
+  Lines c, a;
+  Lines& b;
+  template <class D, std::size_t vectors>
+  HWY_INLINE void operator()(D, const hn::Vec<D> (&)[vectors], std::size_t) {
+    if (!c.fetch() && !a.fetch()) b.fetch();
+  }
+};
+
+// Packs b for the tiles that follow.
+struct PackB {
+  static constexpr bool fetches_c = false;
+  float* to;
+  template <class D, std::size_t vectors>
+  HWY_INLINE void operator()(D d, const hn::Vec<D> (&row)[vectors], std::size_t last) {
+    for (std::size_t j = 0; j < vectors; ++j)
+      hn::StoreU(row[j], d, to + (j + 1 < vectors ? j * lanes<D> : last));
+    to += vectors * lanes<D>;
+  }
+};
+
+// to [k, tile_rows] = the transpose of a [tile_rows, k]
+void pack_rows(std::size_t k, const Matrix& a, float* to) {
+  if (a.column == 1) return transpose(tile_rows, k, a.data, a.row, to, tile_rows);
+  using D = hn::CappedTag<float, tile_rows>;
+  const D d;
+  const float* from = a.data;
+  for (std::size_t p = 0; p < k; ++p, to += tile_rows, from += a.column) {
+    for (std::size_t r = 0; r < tile_rows; r += lanes<D>) hn::StoreU(hn::LoadU(d, from + r), d, to + r);
+  }
+}
+
+// c [m, n] (+)= a [m, k] b [k, n] with k of one block; rows of a are packed in `rows`, each tile of them when
+// the first strip comes to it.
+template <int C>
+void packed_strip(std::size_t m, std::size_t k, const Matrix& a, bool packs_a, float* rows, const Matrix& b,
+                  Lines next_b, float* c, std::size_t c_row, std::size_t width, bool add) {
+  const Full d;
+  HWY_ALIGN float packed[block_k * C * lanes<Full>];
+  constexpr std::size_t packed_row = C * lanes<Full>;
+  const bool copies = b.column == 1;  // then the first tile packs b while it multiplies
+  if (!copies) pack(d, k, width, b, packed, packed_row);
+  std::size_t i = 0;
+  for (; i + tile_rows <= m; i += tile_rows, rows += tile_rows * k) {
+    const Matrix tile_of_a{rows, 1, tile_rows};
+    float* to = c + i * c_row;
+    if (packs_a) pack_rows(k, a.from(i, 0), rows);
+    if (copies && i == 0) {
+      tile<tile_rows, C>(d, k, tile_of_a, b.data, b.row, to, c_row, width, add, PackB{packed});
+      continue;
+    }
+    Fetch fetch{{}, {}, next_b};
+    if (const std::size_t next = i + tile_rows; next + tile_rows <= m) {
+      fetch.c = {{c + next * c_row, c_row, 1}, tile_rows, width};
+      if (packs_a) fetch.a = {a.from(next, 0), tile_rows, k};
+    }
+    tile<tile_rows, C>(d, k, tile_of_a, packed, packed_row, to, c_row, width, add, fetch);
+  }
+  strip<tile_rows, C>(d, m - i, k, a.from(i, 0), packed, packed_row, c + i * c_row, c_row, width, add);
+}
+
+// The same as product(), with rows of a packed in `scratch`.
+void packed_product(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b,
+                    float* scratch, float* c, std::size_t c_row) {
+  constexpr std::size_t N = lanes<Full>, widest = tile_vectors * N;
+  const std::size_t block = depth_of(k);
+  for (std::size_t p = 0; p < k; p += block) {
+    const std::size_t depth = std::min(block, k - p);
+    for (std::size_t j = 0; j < n;) {
+      // Never one vector, as above.
+      const std::size_t left = (n - j + N - 1) / N, vectors = left == 4 || left == 2 ? 2 : 3;
+      const std::size_t width = std::min(vectors * N, n - j), next = j + width;
+      Lines next_b;
+      if (next < n) next_b = {b.from(p, next), depth, std::min(widest, n - next)};
+      const auto strip = vectors == 3 ? packed_strip<3> : packed_strip<2>;
+      strip(m, depth, a.from(0, p), j == 0, scratch, b.from(p, j), next_b, c + j, c_row, width, p > 0);
+      j = next;
     }
   }
 }
@@ -150,12 +224,12 @@ void product(D d, std::size_t m, std::size_t n, std::size_t k, const Matrix& a, 
 // With vectors no longer than the rows of c, if there are such. Where rows of c lie between, one vector in
 // part is a tenth faster than two short ones, but not for a few rows: b is packed for it.
 HWY_INLINE void product(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b,
-                        float* scratch, float* c, std::size_t c_row) {
-  if (n < 8) return product(Quad(), m, n, k, a, b, scratch, c, c_row);
+                        float* c, std::size_t c_row) {
+  if (n < 8) return product(Quad(), m, n, k, a, b, c, c_row);
   if (n < lanes<Full> && (n == 8 || m <= tile_rows)) {
-    return product(hn::CappedTag<float, 8>(), m, n, k, a, b, scratch, c, c_row);
+    return product(hn::CappedTag<float, 8>(), m, n, k, a, b, c, c_row);
   }
-  product(Full(), m, n, k, a, b, scratch, c, c_row);
+  product(Full(), m, n, k, a, b, c, c_row);
 }
 
 // c^T [n, m] = b^T a^T, a block of columns at a time.
@@ -166,7 +240,7 @@ HWY_NOINLINE void by_columns(std::size_t m, std::size_t n, std::size_t k, const 
   HWY_ALIGN float block[narrow * block_m];
   for (std::size_t i = 0; i < m; i += block_m) {
     const std::size_t width = std::min(block_m, m - i);
-    product(n, width, k, b.transposed(), {a.at(i, 0), a.column, a.row}, nullptr, block, width);
+    product(n, width, k, b.transposed(), {a.at(i, 0), a.column, a.row}, block, width);
     transpose(n, width, block, width, c + i * c_row, c_row);
   }
 }
@@ -191,7 +265,8 @@ void matmul(const MatmulDims& dims, const float* a_data, const float* b_data, Sc
   const Matrix b{b_data, dims.transpose_b ? 1 : b_row, dims.transpose_b ? b_row : 1};
   // Rows too short for vectors; somewhat longer ones, too, where a^T is at hand.
   if (m > n && (n <= 4 || (n < narrow && dims.transpose_a))) return by_columns(m, n, k, a, b, c, c_row);
-  product(m, n, k, a, b, scratch.data, c, c_row);
+  if (scratch.data) return packed_product(m, n, k, a, b, scratch.data, c, c_row);
+  product(m, n, k, a, b, c, c_row);
 }
 
 }  // namespace

@@ -19,22 +19,30 @@ struct Matrix {
   std::size_t row, column;
 
   const float* at(std::size_t i, std::size_t j) const { return data + i * row + j * column; }
+  Matrix from(std::size_t i, std::size_t j) const { return {at(i, j), row, column}; }
   Matrix transposed() const { return {data, column, row}; }
+};
+
+// What else a tile does with each row of b: nothing.
+struct OnlyMultiply {
+  static constexpr bool fetches_c = false;
+  template <class D, std::size_t vectors>
+  HWY_INLINE void operator()(D, const hn::Vec<D> (&)[vectors], std::size_t) {}
 };
 
 // c [R, width] (+)= a [R, k] b [k, width]; C vectors hold a row. The last one ends where the row ends and so
 // overlaps the one before: both compute the same. Only a row shorter than one vector is stored in part, and
 // its b must be padded to a whole one.
-template <int R, int C, class D>
+template <int R, int C, class D, class Also = OnlyMultiply>
 HWY_INLINE void tile(D d, std::size_t k, const Matrix& a, const float* b, std::size_t b_row, float* c,
-                     std::size_t c_row, std::size_t width, bool add) {
+                     std::size_t c_row, std::size_t width, bool add, Also also = {}) {
   constexpr std::size_t N = lanes<D>, rows = R, vectors = C;
   const bool part = width < N;
   const std::size_t last = part ? 0 : width - N;
   const auto at = [last](std::size_t j) { return j + 1 < vectors ? j * N : last; };
   hn::Vec<D> sum[rows][vectors];
   // What will be stored is on its way while the sums are formed.
-  if (!add && k >= 32) {
+  if (!Also::fetches_c && !add && k >= 32) {
     for (std::size_t i = 0; i < rows; ++i) {
       for (std::size_t j = 0; j < vectors; ++j) __builtin_prefetch(c + i * c_row + at(j), 1);
     }
@@ -49,6 +57,7 @@ HWY_INLINE void tile(D d, std::size_t k, const Matrix& a, const float* b, std::s
   for (std::size_t p = 0; p < k; ++p, b += b_row, factors += a.column) {
     hn::Vec<D> row[vectors];
     for (std::size_t j = 0; j < vectors; ++j) row[j] = hn::LoadU(d, b + at(j));
+    also(d, row, last);
     for (std::size_t i = 0; i < rows; ++i) {
       const auto factor = hn::Set(d, factors[i * a.row]);
       for (std::size_t j = 0; j < vectors; ++j) sum[i][j] = hn::MulAdd(factor, row[j], sum[i][j]);

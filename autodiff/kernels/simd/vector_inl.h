@@ -112,6 +112,36 @@ struct DoubleVector {
   HWY_INLINE double sum() const { return hn::GetLane(hn::SumOfLanes(D(), hn::Add(low, high))); }
 };
 
+// Four elements of each of some rows, step apart, as one vector.
+HWY_INLINE hn::Vec<Quad> fours(Quad d, const float* x, std::size_t) { return hn::LoadU(d, x); }
+template <class D>
+HWY_INLINE hn::Vec<D> fours(D d, const float* x, std::size_t step) {
+  const hn::Half<D> half;
+  return hn::Combine(d, fours(half, x + lanes<D> / 8 * step, step), fours(half, x, step));
+}
+
+// y[c * y_stride + r] = x[r * x_stride + c] for as many rows as a vector has lanes: 4 x 4 in registers, side
+// by side.
+template <class D>
+HWY_INLINE void columns_of(D d, std::size_t cols, const float* x, std::size_t x_stride, float* y,
+                           std::size_t y_stride) {
+  std::size_t c = 0;
+  for (; c + 4 <= cols; c += 4, y += 4 * y_stride) {
+    const auto r0 = fours(d, x + c, 4 * x_stride), r1 = fours(d, x + x_stride + c, 4 * x_stride);
+    const auto r2 = fours(d, x + 2 * x_stride + c, 4 * x_stride),
+               r3 = fours(d, x + 3 * x_stride + c, 4 * x_stride);
+    const auto low02 = hn::InterleaveLower(d, r0, r2), low13 = hn::InterleaveLower(d, r1, r3);
+    const auto high02 = hn::InterleaveUpper(d, r0, r2), high13 = hn::InterleaveUpper(d, r1, r3);
+    hn::StoreU(hn::InterleaveLower(d, low02, low13), d, y);
+    hn::StoreU(hn::InterleaveUpper(d, low02, low13), d, y + y_stride);
+    hn::StoreU(hn::InterleaveLower(d, high02, high13), d, y + 2 * y_stride);
+    hn::StoreU(hn::InterleaveUpper(d, high02, high13), d, y + 3 * y_stride);
+  }
+  for (; c < cols; ++c, y += y_stride) {
+    for (std::size_t k = 0; k < lanes<D>; ++k) y[k] = x[k * x_stride + c];
+  }
+}
+
 /// y[c * y_stride + r] = x[r * x_stride + c] for r < rows, c < cols.
 HWY_INLINE void transpose(std::size_t rows, std::size_t cols, const float* x, std::size_t x_stride, float* y,
                           std::size_t y_stride) {
@@ -134,23 +164,11 @@ HWY_INLINE void transpose(std::size_t rows, std::size_t cols, const float* x, st
     }
     return;
   } else {
-    for (; r + 4 <= rows; r += 4) {
-      const float* from = x + r * x_stride;
-      for (c = 0; c + 4 <= cols; c += 4) {  // 4 x 4 in registers
-        const auto r0 = hn::LoadU(d, from + c), r1 = hn::LoadU(d, from + x_stride + c);
-        const auto r2 = hn::LoadU(d, from + 2 * x_stride + c), r3 = hn::LoadU(d, from + 3 * x_stride + c);
-        const auto low02 = hn::InterleaveLower(d, r0, r2), low13 = hn::InterleaveLower(d, r1, r3);
-        const auto high02 = hn::InterleaveUpper(d, r0, r2), high13 = hn::InterleaveUpper(d, r1, r3);
-        float* to = y + c * y_stride + r;
-        hn::StoreU(hn::InterleaveLower(d, low02, low13), d, to);
-        hn::StoreU(hn::InterleaveUpper(d, low02, low13), d, to + y_stride);
-        hn::StoreU(hn::InterleaveLower(d, high02, high13), d, to + 2 * y_stride);
-        hn::StoreU(hn::InterleaveUpper(d, high02, high13), d, to + 3 * y_stride);
-      }
-      for (; c < cols; ++c) {
-        for (std::size_t k = 0; k < 4; ++k) y[c * y_stride + r + k] = from[k * x_stride + c];
-      }
-    }
+    for (; r + 16 <= rows && lanes<Full> >= 16; r += 16)
+      columns_of(hn::CappedTag<float, 16>(), cols, x + r * x_stride, x_stride, y + r, y_stride);
+    for (; r + 8 <= rows && lanes<Full> >= 8; r += 8)
+      columns_of(hn::CappedTag<float, 8>(), cols, x + r * x_stride, x_stride, y + r, y_stride);
+    for (; r + 4 <= rows; r += 4) columns_of(d, cols, x + r * x_stride, x_stride, y + r, y_stride);
   }
   for (; r < rows; ++r) {
     for (c = 0; c < cols; ++c) y[c * y_stride + r] = x[r * x_stride + c];
