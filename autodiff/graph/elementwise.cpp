@@ -45,7 +45,7 @@ class UnaryOp final : public OpBase<UnaryOp> {
     const Value x = args.x[0], y = args.y, dy = args.dy;
     switch (kind_) {
       case Unary::relu:
-        return {binary(Binary::relu_grad, x, dy)};  // dx = [x > 0] dy
+        return {binary(Binary::relu_grad, y, dy)};  // dx = [y > 0] dy
       case Unary::tanh:
         return {binary(Binary::tanh_grad, y, dy)};  // dx = (1 - y^2) dy
       case Unary::sigmoid:

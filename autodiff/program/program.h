@@ -24,9 +24,9 @@ struct CompileOptions {
   /// Most threads that run one program at a time; each has scratch memory of its own. Results do not depend
   /// on it.
   int threads = kernels::threads();
-  /// Where cheap intermediates (element-wise functions of others) that later stages read take more bytes than
-  /// this, they are computed again there instead of being kept. Values are the same; sums may be cut into
-  /// other chunks.
+  /// Where it saves this many bytes, cheap intermediates (element-wise functions of others) that later stages
+  /// read are computed again there instead of being kept. Values are the same; sums may be cut into other
+  /// chunks.
   std::size_t recompute_above = 4 << 20;
   /// True for callers who bind parameters anew whenever their elements have changed: what depends on
   /// parameters alone (filters that batch norm was folded into, say) is computed by the first run after that,

@@ -7,6 +7,7 @@
 // ops that lead to it, down to what is kept. The bits are the same, since the ops are.
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "autodiff/program/rewrite.h"
@@ -16,7 +17,7 @@ namespace {
 
 // Longest chain of cheap ops that is computed again; a value at its end is kept. Without a limit the sums of
 // a residual net would lead back to its first layer.
-constexpr int longest_chain = 6;
+constexpr int longest_chain = 7;
 
 }  // namespace
 
@@ -37,26 +38,40 @@ std::vector<int> Compiler::chains() {
   return chain;
 }
 
-// Bytes of the cheap values that would have to outlive their stage.
+// By how many bytes less would have to outlive its stage: cheap values would not, but what they are computed
+// from might have to.
 std::size_t Compiler::bytes_saved(const std::vector<int>& chain) {
-  std::vector<char> outlives(infos_.size());
+  std::set<int> kept, kept_instead;
+  std::set<std::pair<int, int>> seen;  // values and the stages that compute them again
+  const auto reads_again = [&](const auto& self, int id, int stage) -> void {
+    if (info(id).stage >= stage) return;
+    if (chain[static_cast<std::size_t>(id)] == 0 || is_whole(stage)) {
+      kept_instead.insert(info(id).root);
+    } else if (seen.insert({id, stage}).second) {
+      for (const Value& in : node(id).inputs) self(self, in.id, stage);
+    }
+  };
   for (int id = 0; id < graph_->size(); ++id) {
+    if (!info(id).live || !node(id).op || info(id).external != never) continue;
     for (const Value& in : node(id).inputs) {
-      if (info(id).live && info(id).stage > info(in.id).stage)
-        outlives[static_cast<std::size_t>(in.id)] = true;
+      if (info(id).stage > info(in.id).stage) kept.insert(info(in.id).root);
+      reads_again(reads_again, in.id, info(id).stage);
     }
   }
-  std::size_t bytes = 0;
-  for (int id = 0; id < graph_->size(); ++id) {
-    const auto k = static_cast<std::size_t>(id);
-    if (outlives[k] && chain[k] > 0 && info(id).root == id) bytes += node(id).shape.size() * sizeof(float);
-  }
-  return bytes;
+  const auto bytes = [&](const std::set<int>& values) {
+    std::size_t sum = 0;
+    for (const int id : values) {
+      if (runs(id)) sum += node(id).shape.size() * sizeof(float);
+    }
+    return sum;
+  };
+  const std::size_t before = bytes(kept), after = bytes(kept_instead);
+  return before > after ? before - after : 0;
 }
 
 void Compiler::recompute() {
   const std::vector<int> chain = chains();
-  if (bytes_saved(chain) <= options_.recompute_above) return;
+  if (bytes_saved(chain) < options_.recompute_above) return;
   Rewriting rewriting(*this);
   std::map<std::pair<int, int>, int> copies;  // by node and stage
   // The value as a stage of this level reads it: its own, or computed again there. Chains are short, so is
