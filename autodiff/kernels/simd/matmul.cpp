@@ -149,12 +149,19 @@ struct Fetch {
   }
 };
 
-// Packs b for the tiles that follow.
+constexpr std::size_t rows_ahead = 24;
+
+// Packs b for the tiles that follow, and fetches rows of b some way ahead, which the first strip of all
+// needs.
 struct PackB {
   static constexpr bool fetches_c = false;
   float* to;
+  const float* ahead;
+  std::size_t row_of_b;
   template <class D, std::size_t vectors>
   HWY_INLINE void operator()(D d, const hn::Vec<D> (&row)[vectors], std::size_t last) {
+    for (std::size_t j = 0; j < vectors; ++j) __builtin_prefetch(ahead + j * lanes<D>);
+    ahead += row_of_b;
     for (std::size_t j = 0; j < vectors; ++j)
       hn::StoreU(row[j], d, to + (j + 1 < vectors ? j * lanes<D> : last));
     to += vectors * lanes<D>;
@@ -188,7 +195,8 @@ void packed_strip(std::size_t m, std::size_t k, const Matrix& a, bool packs_a, f
     float* to = c + i * c_row;
     if (packs_a) pack_rows(k, a.from(i, 0), rows);
     if (copies && i == 0) {
-      tile<tile_rows, C>(d, k, tile_of_a, b.data, b.row, to, c_row, width, add, PackB{packed});
+      tile<tile_rows, C>(d, k, tile_of_a, b.data, b.row, to, c_row, width, add,
+                         PackB{packed, b.at(rows_ahead, 0), b.row});
       continue;
     }
     Fetch fetch{{}, {}, next_b};
@@ -213,7 +221,11 @@ void packed_product(std::size_t m, std::size_t n, std::size_t k, const Matrix& a
       const std::size_t left = (n - j + N - 1) / N, vectors = left == 4 || left == 2 ? 2 : 3;
       const std::size_t width = std::min(vectors * N, n - j), next = j + width;
       Lines next_b;
-      if (next < n) next_b = {b.from(p, next), depth, std::min(widest, n - next)};
+      if (next < n) {
+        next_b = {b.from(p, next), depth, std::min(widest, n - next)};
+      } else if (p + block < k) {
+        next_b = {b.from(p + block, 0), std::min(block, k - p - block), widest};
+      }
       const auto strip = vectors == 3 ? packed_strip<3> : packed_strip<2>;
       strip(m, depth, a.from(0, p), j == 0, scratch, b.from(p, j), next_b, c + j, c_row, width, p > 0);
       j = next;
