@@ -71,3 +71,19 @@ function(ev3_use target what library)
     target_link_libraries(${target} PRIVATE ${library})
   endif()
 endfunction()
+
+# ev3_emulates(TARGET folder): its .cu files are C++, and find the headers of folder/emulated instead of the toolkit's.
+function(ev3_emulates target folder)
+  if(TARGET ${target})
+    # Addresses beside an array that has no elements are formed, and never used.
+    set(options -xc++ -Wno-unknown-pragmas -fno-sanitize=pointer-overflow)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")  # loops that devices want unrolled take it minutes
+      list(APPEND options -mllvm -pragma-unroll-threshold=0 -Wno-pass-failed)
+    endif()
+    file(GLOB sources "${PROJECT_SOURCE_DIR}/${folder}/*.cu")
+    set_source_files_properties(${sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "${options}"
+                                                      COMPILE_DEFINITIONS __CUDA_ARCH__=900)
+    target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/${folder}/emulated")
+    target_compile_definitions(${target} PRIVATE EV3_CUDA_EMULATED=1)
+  endif()
+endfunction()

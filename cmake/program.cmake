@@ -19,7 +19,7 @@ string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
 string(STRIP "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${build_type}}" EV3_FLAGS)
 set(EV3_PACKAGES "")
 foreach(package "HIGHWAY;Highway;${hwy_VERSION}" "BLAS;OpenBLAS;" "TBB;oneTBB;${TBB_VERSION}" "ZLIB;zlib;${ZLIB_VERSION_STRING}"
-                "CUDA;CUDA toolkit;${CUDAToolkit_VERSION}")
+                "CUDA;${EV3_CUDA_TOOLKIT}")
   list(GET package 0 what)
   list(REMOVE_AT package 0)
   list(JOIN package " " package)

@@ -27,7 +27,7 @@ __device__ inline void write(const Elements<4>& from, float* to) {
 template <int width>
 __global__ void __launch_bounds__(chain_block)
     chain_kernel(__grid_constant__ const Chain chain, std::size_t n) {
-  extern __shared__ __align__(16) float local[];  // [slot][thread][width]
+  float* local = block_memory();  // [slot][thread][width]
   const std::size_t i = thread_index() * width;
   if (i >= n) return;
   const unsigned column = static_cast<unsigned>(i % chain.columns);
@@ -105,11 +105,10 @@ void pointwise(const PointwiseDims& d, std::size_t rows, float* const* operands)
   const std::size_t bytes = static_cast<std::size_t>(chain.slots) * chain_block * width * sizeof(float);
   const unsigned grid = blocks(n / width, chain_block);
   if (fours) {
-    chain_kernel<4><<<grid, chain_block, bytes, stream()>>>(chain, n);
+    launch("chain", grid, chain_block, bytes, chain_kernel<4>, chain, n);
   } else {
-    chain_kernel<1><<<grid, chain_block, bytes, stream()>>>(chain, n);
+    launch("chain", grid, chain_block, bytes, chain_kernel<1>, chain, n);
   }
-  launched("chain");
 }
 
 }  // namespace

@@ -291,9 +291,9 @@ void forward(const Conv2dDims& d, bool fours, const float* x, const float* w, fl
                   static_cast<unsigned>(d.groups));
   constexpr unsigned threads = (pixels / rows) * (filters / columns);
   if (fours) {
-    forward_kernel<pixels, filters, rows, columns, true><<<grid, threads, 0, stream()>>>(d, x, w, y);
+    launch("conv2d", grid, threads, 0, forward_kernel<pixels, filters, rows, columns, true>, d, x, w, y);
   } else {
-    forward_kernel<pixels, filters, rows, columns, false><<<grid, threads, 0, stream()>>>(d, x, w, y);
+    launch("conv2d", grid, threads, 0, forward_kernel<pixels, filters, rows, columns, false>, d, x, w, y);
   }
 }
 
@@ -315,7 +315,6 @@ void conv2d(const Conv2dDims& d, const float* x, const float* w, Scratch, float*
   } else {
     enough(128, 64) ? forward<128, 64, 8, 8>(d, fours, x, w, y) : forward<32, 64, 4, 4>(d, fours, x, w, y);
   }
-  launched("conv2d");
 }
 
 std::size_t filters_scratch(const Conv2dDims& d) {
@@ -334,11 +333,11 @@ void filters_grad(const Conv2dDims& d, bool fours, const float* x, const float* 
                   static_cast<unsigned>(parts.count * d.groups));
   constexpr unsigned threads = (depths / rows) * (filters / columns);
   if (fours) {
-    filters_kernel<depths, filters, rows, columns, true>
-        <<<grid, threads, 0, stream()>>>(d, parts.pixels_each, x, dy, partial);
+    launch("conv2d_filter_grad", grid, threads, 0, filters_kernel<depths, filters, rows, columns, true>, d,
+           parts.pixels_each, x, dy, partial);
   } else {
-    filters_kernel<depths, filters, rows, columns, false>
-        <<<grid, threads, 0, stream()>>>(d, parts.pixels_each, x, dy, partial);
+    launch("conv2d_filter_grad", grid, threads, 0, filters_kernel<depths, filters, rows, columns, false>, d,
+           parts.pixels_each, x, dy, partial);
   }
 }
 
@@ -365,9 +364,8 @@ void conv2d_filter_grad(const Conv2dDims& d, const float* x, const float* dy, Sc
   } else {
     filters_grad<64, 64, 8, 4>(d, fours, x, dy, partial);
   }
-  join_filters_kernel<<<blocks(d.w_size(), join_elements), dim3(join_elements, join_turns), 0, stream()>>>(
-      d.w_size(), parts, partial, dw);
-  launched("conv2d_filter_grad");
+  launch("conv2d_filter_grad", blocks(d.w_size(), join_elements), dim3(join_elements, join_turns), 0,
+         join_filters_kernel, d.w_size(), parts, partial, dw);
 }
 
 }  // namespace

@@ -209,9 +209,8 @@ void forward(const Conv2dDims& d, const float* x, const float* w, float* y) {
   const dim3 grid(static_cast<unsigned>(d.n * d.oh * d.ow / pixels),
                   static_cast<unsigned>(d.out / d.groups / filters), static_cast<unsigned>(d.groups));
   by_precision([&](auto precision) {
-    forward_kernel<pixels, filters, precision()><<<grid, pixels, 0, stream()>>>(d, x, w, y);
+    launch("conv2d", grid, pixels, 0, forward_kernel<pixels, filters, precision()>, d, x, w, y);
   });
-  launched("conv2d");
 }
 
 template <int depths, int filters>
@@ -221,10 +220,9 @@ void filters_grad(const Conv2dDims& d, const float* x, const float* dy, float* p
                   static_cast<unsigned>(d.out / d.groups / filters),
                   static_cast<unsigned>(parts.count * d.groups));
   by_precision([&](auto precision) {
-    filters_kernel<depths, filters, precision()>
-        <<<grid, depths * 2, 0, stream()>>>(d, parts.pixels_each, x, dy, partial);
+    launch("conv2d_filter_grad", grid, depths * 2, 0, filters_kernel<depths, filters, precision()>, d,
+           parts.pixels_each, x, dy, partial);
   });
-  launched("conv2d_filter_grad");
 }
 
 bool is_aligned32(const float* p) { return reinterpret_cast<std::size_t>(p) % 32 == 0; }

@@ -90,16 +90,15 @@ int thin_parts(const Conv2dDims& d) { return std::clamp(d.n * d.oh * d.ow / some
 void conv2d_thin(const Conv2dDims& d, const float* x, const float* w, float* y) {
   const dim3 grid(blocks(static_cast<std::size_t>(d.n * d.oh * d.ow), threads),
                   blocks(static_cast<std::size_t>(d.out), filters));
-  forward_kernel<<<grid, threads, 0, stream()>>>(d, is_aligned(y), x, w, y);
-  launched("conv2d");
+  launch("conv2d", grid, threads, 0, forward_kernel, d, is_aligned(y), x, w, y);
 }
 
 void filters_thin(const Conv2dDims& d, const float* x, const float* dy, float* partial) {
   const int parts = thin_parts(d), each = (d.n * d.oh * d.ow + parts - 1) / parts;
   const dim3 grid(static_cast<unsigned>(parts), blocks(static_cast<std::size_t>(d.out), filters));
   const int products = (d.kh * d.kw * d.in * filters + 31) / 32 * 32;
-  filters_kernel<<<grid, static_cast<unsigned>(products), 0, stream()>>>(d, each, x, dy, partial);
-  launched("conv2d_filter_grad");
+  launch("conv2d_filter_grad", grid, static_cast<unsigned>(products), 0, filters_kernel, d, each, x, dy,
+         partial);
 }
 
 }  // namespace autodiff::kernels::cuda

@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(threads)
     forward_kernel(const Conv2dDims d, const float* __restrict__ x, const float* __restrict__ w,
                    float* __restrict__ y) {
 #if __CUDA_ARCH__ >= 800
-  extern __shared__ __align__(16) float memory[];
+  float* memory = block_memory();
   const Frame f = frame_of(d);
   constexpr int width = filter_width(filters), filter_size = taps * chunk * width;
   const int image_size = f.positions() * position_width;
@@ -173,7 +173,7 @@ __global__ void __launch_bounds__(threads)
     filters_kernel(const Conv2dDims d, int tiles, const float* __restrict__ x, const float* __restrict__ dy,
                    float* __restrict__ partial) {
 #if __CUDA_ARCH__ >= 800
-  extern __shared__ __align__(16) float memory[];
+  float* memory = block_memory();
   const Frame f = frame_of(d);
   const int image_size = f.positions() * turned_width, stage = image_size + pixels * turned_width;
   const int tid = static_cast<int>(threadIdx.x), warp = tid / 32, g = tid % 32 / 4, t = tid % 4;
@@ -277,9 +277,8 @@ void forward(const Conv2dDims& d, const float* x, const float* w, float* y) {
                             sizeof(float);
   by_precision([&](auto precision) {
     allow(forward_kernel<filters, spread, precision()>);
-    forward_kernel<filters, spread, precision()><<<grid, threads, bytes, stream()>>>(d, x, w, y);
+    launch("conv2d", grid, threads, bytes, forward_kernel<filters, spread, precision()>, d, x, w, y);
   });
-  launched("conv2d");
 }
 
 }  // namespace
@@ -333,10 +332,9 @@ void filters_window(const Conv2dDims& d, const float* x, const float* dy, float*
       static_cast<std::size_t>((frame_of(d).positions() + pixels) * turned_width) * sizeof(float);
   by_precision([&](auto precision) {
     allow(filters_kernel<precision()>);
-    filters_kernel<precision()>
-        <<<grid, threads, 2 * stage, stream()>>>(d, d.n * d.oh * d.ow / pixels, x, dy, partial);
+    launch("conv2d_filter_grad", grid, threads, 2 * stage, filters_kernel<precision()>, d,
+           d.n * d.oh * d.ow / pixels, x, dy, partial);
   });
-  launched("conv2d_filter_grad");
 }
 
 }  // namespace autodiff::kernels::cuda

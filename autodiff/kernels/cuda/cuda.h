@@ -12,12 +12,37 @@ namespace autodiff::kernels::cuda {
 
 /// Throws Error with what the driver says, unless `code` is success.
 void check(cudaError_t code, const char* what);
-/// To be called after every launch.
-inline void launched(const char* kernel) { check(cudaGetLastError(), kernel); }
-
 /// Where kernels go now: the stream whose enqueue() or record() runs on this thread. Throws Error outside.
 /// Small calls that wait (small.h) go there first.
 cudaStream_t stream();
+
+/// Launches a kernel on a stream; an error says `name`. `shared`: bytes of memory for each block, which the
+/// kernel has as block_memory().
+template <class... Params, class... Args>
+void launch_on(cudaStream_t to, const char* name, dim3 grid, dim3 threads, std::size_t shared,
+               void (*kernel)(Params...), Args... args) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = threads;
+  config.dynamicSmemBytes = shared;
+  config.stream = to;
+  check(cudaLaunchKernelEx(&config, kernel, args...), name);
+}
+/// The same, on stream().
+template <class... Params, class... Args>
+void launch(const char* name, dim3 grid, dim3 threads, std::size_t shared, void (*kernel)(Params...),
+            Args... args) {
+  launch_on(stream(), name, grid, threads, shared, kernel, args...);
+}
+#if EV3_CUDA_EMULATED
+inline float* block_memory() { return reinterpret_cast<float*>(emulated::shared_memory()); }
+#else
+__device__ inline float* block_memory() {
+  extern __shared__ __align__(16) float memory[];
+  return memory;
+}
+#endif
+
 /// Memory for what one call passes from kernel to kernel, or from block to block: of the stream, so that
 /// nobody else uses it meanwhile.
 inline constexpr std::size_t most_partial_bytes = 8 << 20;

@@ -22,8 +22,7 @@ void unary(const UnaryDims& d, const float* x, float* y) {
                       .a = x,
                       .y = y});
   }
-  unary_kernel<<<blocks(d.n, block), block, 0, stream()>>>(d.kind, d.constant, d.n, x, y);
-  launched("unary");
+  launch("unary", blocks(d.n, block), block, 0, unary_kernel, d.kind, d.constant, d.n, x, y);
 }
 
 // Sizes and strides of an index space, as kernels take them.
@@ -95,8 +94,7 @@ void binary(const BinaryDims& d, const float* a, const float* b, float* y) {
     call.a = a, call.b = b, call.y = y;
     return add_small(call);
   }
-  binary_kernel<<<blocks(n, block), block, 0, stream()>>>(d.kind, axes, n, a, b, y);
-  launched("binary");
+  launch("binary", blocks(n, block), block, 0, binary_kernel, d.kind, axes, n, a, b, y);
 }
 
 __global__ void copy_kernel(Axes axes, std::size_t n, const float* x, float* y) {
@@ -123,8 +121,7 @@ void copy(const CopyDims& d, const float* x, float* y) {
   }
   if (d.zero_first) check(cudaMemsetAsync(y, 0, d.zero_first * sizeof(float), stream()), "copy");
   if (n == 0) return;
-  copy_kernel<<<blocks(n, block), block, 0, stream()>>>(axes, n, x + d.in_offset, y + d.out_offset);
-  launched("copy");
+  launch("copy", blocks(n, block), block, 0, copy_kernel, axes, n, x + d.in_offset, y + d.out_offset);
 }
 
 // One thread for the four elements that share a group of random words.
@@ -143,8 +140,7 @@ __global__ void dropout_kernel(DropoutDims d, std::size_t groups, const float* x
 void dropout(const DropoutDims& d, const float* x, const std::int32_t* keys, float* y) {
   const std::size_t groups = (d.size + 3) / 4;
   if (d.samples * groups == 0) return;
-  dropout_kernel<<<blocks(d.samples * groups, block), block, 0, stream()>>>(d, groups, x, keys, y);
-  launched("dropout");
+  launch("dropout", blocks(d.samples * groups, block), block, 0, dropout_kernel, d, groups, x, keys, y);
 }
 
 }  // namespace

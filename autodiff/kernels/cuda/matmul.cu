@@ -58,17 +58,16 @@ __global__ void small_kernel(MatmulDims d, const float* a, const float* b, float
 
 void matmul(const MatmulDims& d, const float* a, const float* b, Scratch, float* c) {
   if (d.m == 0 || d.n == 0) return;
-  if (d.k <= 256 && static_cast<double>(d.m) * d.n * d.k <= 1 << 18) {
-    const auto elements = static_cast<std::size_t>(d.m) * static_cast<std::size_t>(d.n);
-    small_kernel<<<blocks(elements, 64), 64, 0, stream()>>>(d, a, b, c);
-    return launched("matmul");
-  }
   if (d.k == 0) {
     cuda::check(cudaMemset2DAsync(c, static_cast<std::size_t>(d.row_of_c()) * sizeof(float), 0,
                                   static_cast<std::size_t>(d.n) * sizeof(float),
                                   static_cast<std::size_t>(d.m), stream()),
                 "matmul");
     return;
+  }
+  if (d.k <= 256 && static_cast<double>(d.m) * d.n * d.k <= 1 << 18) {
+    const auto elements = static_cast<std::size_t>(d.m) * static_cast<std::size_t>(d.n);
+    return launch("matmul", blocks(elements, 64), 64, 0, small_kernel, d, a, b, c);
   }
   cublasHandle_t h = handle();
   check(cublasSetStream(h, stream()), "cublasSetStream");

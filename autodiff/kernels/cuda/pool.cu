@@ -116,26 +116,22 @@ float share_of(const PoolDims& d) { return static_cast<float>(1.0 / (d.kh * d.kw
 
 void max_pool(const PoolDims& d, const float* x, const float* v, float* y) {
   const std::size_t n = size_of(d, d.oh, d.ow);
-  if (n) max_pool_kernel<<<blocks(n, block), block, 0, stream()>>>(d, n, x, v, y);
-  launched("max_pool");
+  if (n) launch("max_pool", blocks(n, block), block, 0, max_pool_kernel, d, n, x, v, y);
 }
 
 void max_pool_grad(const PoolDims& d, const float* x, const float* dy, float* dx) {
   const std::size_t n = size_of(d, d.h, d.w);
-  if (n) max_pool_grad_kernel<<<blocks(n, block), block, 0, stream()>>>(d, n, x, dy, dx);
-  launched("max_pool_grad");
+  if (n) launch("max_pool_grad", blocks(n, block), block, 0, max_pool_grad_kernel, d, n, x, dy, dx);
 }
 
 void avg_pool(const PoolDims& d, const float* x, float* y) {
   const std::size_t n = size_of(d, d.oh, d.ow);
-  if (n) avg_pool_kernel<<<blocks(n, block), block, 0, stream()>>>(d, n, share_of(d), x, y);
-  launched("avg_pool");
+  if (n) launch("avg_pool", blocks(n, block), block, 0, avg_pool_kernel, d, n, share_of(d), x, y);
 }
 
 void avg_pool_grad(const PoolDims& d, const float* dy, float* dx) {
   const std::size_t n = size_of(d, d.h, d.w);
-  if (n) avg_pool_grad_kernel<<<blocks(n, block), block, 0, stream()>>>(d, n, share_of(d), dy, dx);
-  launched("avg_pool_grad");
+  if (n) launch("avg_pool_grad", blocks(n, block), block, 0, avg_pool_grad_kernel, d, n, share_of(d), dy, dx);
 }
 
 }  // namespace

@@ -40,7 +40,8 @@ struct Moments {
 template <class Kind>
 __device__ double join_block(double value) {
   __shared__ double lanes[threads / 32];
-  for (int step = 16; step > 0; step /= 2) value = Kind::join(value, __shfl_down_sync(~0u, value, step));
+  for (int step = 16; step > 0; step /= 2)
+    value = Kind::join(value, __shfl_down_sync(~0u, value, static_cast<unsigned>(step)));
   if (threadIdx.x % 32 == 0) lanes[threadIdx.x / 32] = value;
   __syncthreads();
   if (threadIdx.x == 0) {
@@ -183,7 +184,7 @@ __global__ void __launch_bounds__(threads) columns_kernel(const Columns a) {
       shared[values * threads * width - 1 - i] = sum;
     }
     __syncthreads();
-    double sums[values * width];
+    double sums[values * width] = {};
     int mine = 0;
     for (int i = static_cast<int>(threadIdx.x); i < results; i += threads, ++mine) {
       sums[mine] = Kind::start();
@@ -206,8 +207,8 @@ __global__ void __launch_bounds__(threads) columns_kernel(const Columns a) {
 }
 
 template <class Kind>
-void columns(std::size_t outer, std::size_t reduced, std::size_t inner, double divisor, const float* x,
-             float* y) {
+void columns(const char* name, std::size_t outer, std::size_t reduced, std::size_t inner, double divisor,
+             const float* x, float* y) {
   const bool fours = inner % 4 == 0 && is_aligned(x);
   const std::size_t width = fours ? 4 : 1, wanted_lanes = (inner + width - 1) / width;
   Columns a{.reduced = reduced, .inner = inner, .divisor = divisor, .x = x, .y = y};
@@ -222,14 +223,13 @@ void columns(std::size_t outer, std::size_t reduced, std::size_t inner, double d
   parts = std::min(parts, std::max<std::size_t>(
                               1, most_partial_bytes / (all * tile_columns * Kind::values * sizeof(double))));
   a.rows_each = (reduced + parts - 1) / parts;
-  cudaStream_t to = stream();
   a.partials = static_cast<double*>(partials());
   a.counters = counters();
   const dim3 grid(static_cast<unsigned>(all), static_cast<unsigned>(parts));
   if (fours) {
-    columns_kernel<Kind, 4><<<grid, threads, 0, to>>>(a);
+    launch(name, grid, threads, 0, columns_kernel<Kind, 4>, a);
   } else {
-    columns_kernel<Kind, 1><<<grid, threads, 0, to>>>(a);
+    launch(name, grid, threads, 0, columns_kernel<Kind, 1>, a);
   }
 }
 
@@ -238,11 +238,10 @@ void reduce(const ReduceDims& d, const float* x, float* y) {
   if (d.outer * d.inner == 0) return;
   if (d.inner == 1) {
     const unsigned size = d.reduced > 64 ? threads : 32;
-    rows_kernel<Kind><<<static_cast<unsigned>(d.outer), size, 0, stream()>>>(d.reduced, d.divisor, x, y);
+    launch("reduce", static_cast<unsigned>(d.outer), size, 0, rows_kernel<Kind>, d.reduced, d.divisor, x, y);
   } else {
-    columns<Kind>(d.outer, d.reduced, d.inner, d.divisor, x, y);
+    columns<Kind>("reduce", d.outer, d.reduced, d.inner, d.divisor, x, y);
   }
-  launched("reduce");
 }
 
 void reduce(const ReduceDims& d, const float* x, float* y) {
@@ -250,8 +249,7 @@ void reduce(const ReduceDims& d, const float* x, float* y) {
 }
 
 void moments(const MomentsDims& d, const float* x, float* m) {
-  columns<Moments>(1, d.rows, d.channels, 1, x, m);
-  launched("moments");
+  columns<Moments>("moments", 1, d.rows, d.channels, 1, x, m);
 }
 
 }  // namespace

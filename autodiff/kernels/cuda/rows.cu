@@ -97,36 +97,31 @@ unsigned grid(std::size_t rows) { return blocks(rows, warps); }
 constexpr dim3 one_block() { return {32, warps}; }
 
 void softmax(const SoftmaxDims& d, const float* x, float* y) {
-  softmax_kernel<<<grid(d.rows), one_block(), 0, stream()>>>(d.rows, static_cast<int>(d.cols), d.log, x, y);
-  launched("softmax");
+  launch("softmax", grid(d.rows), one_block(), 0, softmax_kernel, d.rows, static_cast<int>(d.cols), d.log, x,
+         y);
 }
 
 void cross_entropy(const CrossEntropyDims& d, const float* z, const std::int32_t* labels, float* loss) {
-  cross_entropy_kernel<<<grid(d.rows), one_block(), 0, stream()>>>(d.rows, static_cast<int>(d.cols), z,
-                                                                   labels, loss);
-  launched("cross_entropy");
+  launch("cross_entropy", grid(d.rows), one_block(), 0, cross_entropy_kernel, d.rows,
+         static_cast<int>(d.cols), z, labels, loss);
 }
 
 void cross_entropy_grad(const CrossEntropyDims& d, const float* z, const std::int32_t* labels,
                         const float* dloss, float* dz) {
-  cross_entropy_grad_kernel<<<grid(d.rows), one_block(), 0, stream()>>>(d.rows, static_cast<int>(d.cols), z,
-                                                                        labels, dloss, dz);
-  launched("cross_entropy_grad");
+  launch("cross_entropy_grad", grid(d.rows), one_block(), 0, cross_entropy_grad_kernel, d.rows,
+         static_cast<int>(d.cols), z, labels, dloss, dz);
 }
 
 void argmax(const IndexDims& d, const float* x, std::int32_t* label) {
-  argmax_kernel<<<grid(d.rows), one_block(), 0, stream()>>>(d.rows, static_cast<int>(d.cols), x, label);
-  launched("argmax");
+  launch("argmax", grid(d.rows), one_block(), 0, argmax_kernel, d.rows, static_cast<int>(d.cols), x, label);
 }
 
 void gather(const IndexDims& d, const float* x, const std::int32_t* labels, float* y) {
-  gather_kernel<<<blocks(d.rows, block), block, 0, stream()>>>(d.rows, d.cols, x, labels, y);
-  launched("gather");
+  launch("gather", blocks(d.rows, block), block, 0, gather_kernel, d.rows, d.cols, x, labels, y);
 }
 
 void scatter(const IndexDims& d, const float* x, const std::int32_t* labels, float* y) {
-  scatter_kernel<<<blocks(d.rows * d.cols, block), block, 0, stream()>>>(d.rows, d.cols, x, labels, y);
-  launched("scatter");
+  launch("scatter", blocks(d.rows * d.cols, block), block, 0, scatter_kernel, d.rows, d.cols, x, labels, y);
 }
 
 }  // namespace

@@ -40,8 +40,7 @@ void launch_small(cudaStream_t to) {
   if (waiting.calls == 0) return;
   SmallList list = std::exchange(waiting, SmallList{});
   sort_by_wave(list);
-  list_kernel<<<1, warps * 32, 0, to>>>(list);
-  launched("small functions");
+  launch_on(to, "small functions", 1, warps * 32, 0, list_kernel, list);
 }
 
 void forget_small() { waiting.calls = 0; }

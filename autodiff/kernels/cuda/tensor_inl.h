@@ -43,9 +43,13 @@ struct Parts2 {
 };
 
 __device__ inline unsigned to_tf32(float x) {
+#if EV3_CUDA_EMULATED
+  return (__float_as_uint(x) + 0x1000) & ~0x1fffu;
+#else
   unsigned out;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(out) : "f"(x));
   return out;
+#endif
 }
 
 template <Precision precision>
@@ -68,11 +72,16 @@ struct Factor {
   }
 };
 
+// By the lanes of a warp together; see below.
 __device__ inline void multiply(float* c, const unsigned* a, const unsigned* b) {
+#if EV3_CUDA_EMULATED
+  emulated::multiply(c, a, b);
+#else
   asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, "
       "%1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
 }
 
 /// c [16, 8] += a [16, 8] b [8, 8]. With g = lane / 4 and t = lane % 4 a lane has a at (g, t), (g + 8, t),

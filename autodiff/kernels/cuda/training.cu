@@ -8,8 +8,7 @@ namespace {
 
 using cuda::block;
 using cuda::blocks;
-using cuda::launched;
-using cuda::stream;
+using cuda::launch;
 using cuda::thread_index;
 
 __global__ void update_kernel(UpdateDims d, const UpdateScalars* scalars, const int* step, UpdateArrays a) {
@@ -128,52 +127,44 @@ __global__ void take_row_kernel(const int* from, std::size_t count, const int* s
 
 void update(const UpdateDims& d, const UpdateScalars* scalars, const int* step, const UpdateArrays& arrays) {
   if (d.n == 0) return;
-  update_kernel<<<blocks(d.n, block), block, 0, stream()>>>(d, scalars, step, arrays);
-  launched("update");
+  launch("update", blocks(d.n, block), block, 0, update_kernel, d, scalars, step, arrays);
 }
 
 void clip_by_norm(float* gradient, std::size_t n, double most) {
   if (n == 0) return;
   auto* partials = static_cast<double*>(cuda::partials());
-  squares_kernel<<<norm_blocks, norm_threads, 0, stream()>>>(n, gradient, partials);
-  clip_kernel<<<blocks(n, block), block, 0, stream()>>>(n, most, partials, gradient);
-  launched("clip_by_norm");
+  launch("clip_by_norm", norm_blocks, norm_threads, 0, squares_kernel, n, gradient, partials);
+  launch("clip_by_norm", blocks(n, block), block, 0, clip_kernel, n, most, partials, gradient);
 }
 
 void gather_images(const Images& images, const Sample* samples, const int* step, int batch, float* features) {
   const auto pixels = static_cast<std::size_t>(images.height) * static_cast<std::size_t>(images.width);
-  gather_images_kernel<<<dim3(blocks(pixels, block), static_cast<unsigned>(batch)), block, 0, stream()>>>(
-      images, samples, step, batch, features);
-  launched("gather_images");
+  launch("gather_images", dim3(blocks(pixels, block), static_cast<unsigned>(batch)), block, 0,
+         gather_images_kernel, images, samples, step, batch, features);
 }
 
 void gather_rows(const float* rows, std::size_t width, const Sample* samples, const int* step, int batch,
                  float* features) {
-  gather_rows_kernel<<<blocks(static_cast<std::size_t>(batch) * width, block), block, 0, stream()>>>(
-      rows, width, samples, step, batch, features);
-  launched("gather_rows");
+  launch("gather_rows", blocks(static_cast<std::size_t>(batch) * width, block), block, 0, gather_rows_kernel,
+         rows, width, samples, step, batch, features);
 }
 
 void gather_labels(const int* classes, const Sample* samples, const int* step, int batch, int* labels) {
-  gather_labels_kernel<<<blocks(static_cast<std::size_t>(batch), block), block, 0, stream()>>>(
-      classes, samples, step, batch, labels);
-  launched("gather_labels");
+  launch("gather_labels", blocks(static_cast<std::size_t>(batch), block), block, 0, gather_labels_kernel,
+         classes, samples, step, batch, labels);
 }
 
 void end_step(const float* value, float* all, int* step) {
-  end_step_kernel<<<1, 1, 0, stream()>>>(value, all, step);
-  launched("end_step");
+  launch("end_step", 1, 1, 0, end_step_kernel, value, all, step);
 }
 
 void end_batch(const float* values, std::size_t count, float* all, int* step) {
-  if (count) end_batch_kernel<<<blocks(count, block), block, 0, stream()>>>(values, count, all, step);
-  next_step_kernel<<<1, 1, 0, stream()>>>(step);
-  launched("end_batch");
+  if (count) launch("end_batch", blocks(count, block), block, 0, end_batch_kernel, values, count, all, step);
+  launch("end_batch", 1, 1, 0, next_step_kernel, step);
 }
 
 void take_row(const int* from, std::size_t count, const int* step, int* to) {
-  take_row_kernel<<<blocks(count, block), block, 0, stream()>>>(from, count, step, to);
-  launched("take_row");
+  launch("take_row", blocks(count, block), block, 0, take_row_kernel, from, count, step, to);
 }
 
 }  // namespace autodiff::kernels::device

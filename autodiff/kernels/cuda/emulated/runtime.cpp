@@ -1,0 +1,180 @@
+// Streams, memory and recordings of the emulated runtime.
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "autodiff/kernels/cuda/emulated/cuda_runtime.h"
+
+struct EmulatedGraph {
+  std::vector<std::function<void()>> work;
+};
+struct EmulatedStream {
+  EmulatedGraph* recorded = nullptr;  // while it records
+};
+struct EmulatedEvent {};
+
+namespace {
+
+constexpr std::size_t all_bytes = std::size_t{4} << 30;
+thread_local cudaError_t last_error = cudaSuccess;
+
+// Sizes of what is allocated.
+std::mutex mutex;
+std::map<void*, std::size_t> sizes;
+std::size_t used = 0;
+
+cudaError_t set(cudaError_t code) {
+  if (code != cudaSuccess) last_error = code;
+  return code;
+}
+
+}  // namespace
+
+cudaError_t emulated::enqueue(cudaStream_t stream, std::function<void()> work) {
+  if (stream && stream->recorded) {
+    stream->recorded->work.push_back(std::move(work));
+  } else {
+    work();
+  }
+  return cudaSuccess;
+}
+
+const char* cudaGetErrorString(cudaError_t code) {
+  switch (code) {
+    case cudaSuccess:
+      return "success";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorNoDevice:
+      return "it is emulated: set EV3_EMULATED_DEVICE=1 in the environment";
+  }
+  return "unknown error";
+}
+cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
+cudaError_t cudaGetDeviceCount(int* count) {
+  const char* told = std::getenv("EV3_EMULATED_DEVICE");
+  *count = told && std::strcmp(told, "1") == 0 ? 1 : 0;
+  return *count == 1 ? cudaSuccess : set(cudaErrorNoDevice);
+}
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
+  // Few multiprocessors, so that small tests meet the kernels of large problems, too.
+  *p = {.name = "emulated device",
+        .totalGlobalMem = all_bytes,
+        .multiProcessorCount = 4,
+        .major = 9,
+        .minor = 0};
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : static_cast<int>(emulated::most_shared);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* all) {
+  const std::lock_guard lock(mutex);
+  *all = all_bytes, *free = all_bytes - used;
+  return cudaSuccess;
+}
+cudaError_t cudaMalloc(void** out, std::size_t bytes) {
+  const std::lock_guard lock(mutex);
+  if (bytes > all_bytes - used) return set(cudaErrorMemoryAllocation);
+  *out = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  if (!*out) return set(cudaErrorMemoryAllocation);
+  std::memset(*out, 0xff, bytes);  // NaN
+  sizes[*out] = bytes, used += bytes;
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* data) {
+  const std::lock_guard lock(mutex);
+  if (const auto at = sizes.find(data); at != sizes.end()) {
+    used -= at->second;
+    sizes.erase(at);
+    std::free(data);
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaMallocHost(void** out, std::size_t bytes) {
+  *out = std::malloc(bytes);
+  return *out ? cudaSuccess : set(cudaErrorMemoryAllocation);
+}
+cudaError_t cudaFreeHost(void* data) {
+  std::free(data);
+  return cudaSuccess;
+}
+cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {
+  std::memset(to, value, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
+  return emulated::enqueue(stream, [=] { std::memset(to, value, bytes); });
+}
+cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std::size_t width, std::size_t height,
+                              cudaStream_t stream) {
+  return emulated::enqueue(stream, [=] {
+    for (std::size_t row = 0; row < height; ++row)
+      std::memset(static_cast<std::byte*>(to) + row * pitch, value, width);
+  });
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
+                            cudaStream_t stream) {
+  return emulated::enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned) {
+  *out = new EmulatedStream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  stream->recorded = new EmulatedGraph;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* out) {
+  *out = std::exchange(stream->recorded, nullptr);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsigned long long) {
+  *out = new EmulatedGraph(*graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+  return emulated::enqueue(stream, [graph] {
+    for (const auto& work : graph->work) work();
+  });
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* out, unsigned) {
+  *out = new EmulatedEvent;
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
