@@ -32,6 +32,13 @@ foreach(name BLAS TBB HIGHWAY ZLIB)
   set_property(CACHE EV3_WITH_${name} PROPERTY STRINGS AUTO ON OFF)
 endforeach()
 
+set(EV3_SIMD_WITHOUT "" CACHE STRING "instruction sets that Highway's kernels are not compiled for: of SSE4, AVX2, AVX3")
+foreach(name IN LISTS EV3_SIMD_WITHOUT)
+  if(NOT name MATCHES "^(SSE4|AVX2|AVX3)$")
+    message(FATAL_ERROR "EV3_SIMD_WITHOUT has '${name}': want SSE4, AVX2 or AVX3")
+  endif()
+endforeach()
+
 # CUDA is a language of its own: off unless asked for, and then it must be there.
 set(EV3_WITH_CUDA OFF CACHE STRING "kernels for NVIDIA devices: ON or OFF")
 set_property(CACHE EV3_WITH_CUDA PROPERTY STRINGS ON OFF)
