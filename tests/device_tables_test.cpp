@@ -169,3 +169,56 @@ TEST_CASE("small calls give the same in waves, in any order inside a wave, as on
     CHECK(std::memcmp(by_waves.data(), in_turn.data(), size * sizeof(float)) == 0);
   }
 }
+
+// A reduction is y[i] = the sum of x[i], x[i + 8], ...; lists are of calls far apart, so that some may follow
+// it.
+TEST_CASE("a list that may follow a reduction gives the same after it as before it") {
+  int followed = 0, kept = 0;
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+    const Random random{Seed{seed}};
+    std::uint64_t count = 0;
+    const auto pick = [&](int n) {
+      return static_cast<int>(random.below(count++, static_cast<std::uint64_t>(n)));
+    };
+    constexpr std::size_t size = 256;
+    std::vector<float> start(size);
+    for (std::size_t i = 0; i < size; ++i) start[i] = static_cast<float>(random.normal(100 + i));
+    const int x = pick(192), y = pick(248);
+    std::vector<cuda::Small> calls(1 + static_cast<std::size_t>(pick(3)));
+    for (cuda::Small& s : calls) {
+      s = {.kind = cuda::Small::Kind::binary, .columns = 1 + pick(8), .a_column = 1, .b_column = pick(2)};
+      s.y_column = 1;
+      s.a = start.data() + pick(200), s.b = start.data() + pick(200), s.y = start.data() + pick(200);
+    }
+    cuda::SmallList list;
+    for (const cuda::Small& s : calls) cuda::add_to(list, s);
+    const auto both = [&](bool list_first) {
+      std::vector<float> memory = start;
+      const auto run_list = [&] {
+        for (const cuda::Small& s : calls) {
+          const auto at = [&](const float* p, int step, int i) { return p - start.data() + step * i; };
+          for (int i = 0; i < s.columns; ++i) {
+            memory[static_cast<std::size_t>(at(s.y, 1, i))] =
+                memory[static_cast<std::size_t>(at(s.a, 1, i))] +
+                memory[static_cast<std::size_t>(at(s.b, s.b_column, i))];
+          }
+        }
+      };
+      if (list_first) run_list();
+      std::vector<float> sums(8);
+      for (std::size_t i = 0; i < 64; ++i) sums[i % 8] += memory[static_cast<std::size_t>(x) + i];
+      std::copy(sums.begin(), sums.end(), memory.begin() + y);
+      if (!list_first) run_list();
+      return memory;
+    };
+    if (cuda::may_follow(list, {start.data() + x, 64}, {start.data() + y, 8})) {
+      ++followed;
+      INFO("list " << seed);
+      CHECK(both(true) == both(false));
+    } else {
+      ++kept;
+    }
+  }
+  CHECK(followed > 100);
+  CHECK(kept > 100);
+}

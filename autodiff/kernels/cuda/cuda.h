@@ -47,7 +47,7 @@ __device__ inline float* block_memory() {
 /// nobody else uses it meanwhile.
 inline constexpr std::size_t most_partial_bytes = 8 << 20;
 void* partials();
-/// Counts of blocks that are done: zeros, and whoever counts puts them back to zero.
+/// Counts of blocks that are done, and one more of all: zeros, and whoever counts puts them back to zero.
 inline constexpr std::size_t most_counters = 1024;
 unsigned* counters();
 int multiprocessors();

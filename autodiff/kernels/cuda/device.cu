@@ -13,7 +13,7 @@ namespace {
 
 thread_local cudaStream_t current_stream = nullptr;
 thread_local std::byte* current_partials = nullptr;
-constexpr std::size_t counter_bytes = most_counters * sizeof(unsigned);
+constexpr std::size_t counter_bytes = (most_counters + 64) * sizeof(unsigned);
 
 std::string version(int number) { return text(number / 1000, '.', number % 1000 / 10); }
 
@@ -226,7 +226,10 @@ void DeviceStream::zero(void* to, std::size_t bytes) {
   if (bytes) check(cudaMemsetAsync(to, 0, bytes, state_->stream), "cudaMemset");
 }
 
-void DeviceStream::wait() { check(cudaStreamSynchronize(state_->stream), "waiting for kernels"); }
+void DeviceStream::wait() {
+  if (cuda::current_stream == state_->stream) cuda::stream();  // inside enqueue(): what is small and waits
+  check(cudaStreamSynchronize(state_->stream), "waiting for kernels");
+}
 
 void DeviceStream::mark(int number) {
   check(cudaEventRecord(state_->events[number], state_->stream), "cudaEventRecord");

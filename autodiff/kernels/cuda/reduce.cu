@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "autodiff/kernels/cuda/cuda.h"
+#include "autodiff/kernels/cuda/small.h"
 
 namespace autodiff::kernels::cuda {
 namespace {
@@ -93,12 +94,12 @@ __device__ void finish(const Columns& a, std::size_t o, std::size_t column, cons
   }
 }
 
-// Part blockIdx.y of one tile. The block that is done last joins the parts.
+// Part blockIdx.y of one tile. The block that is done last joins the parts. Where all its threads come to the
+// end, a block has finished a tile.
 template <class Kind, int width>
-__global__ void __launch_bounds__(threads) columns_kernel(const Columns a) {
+__device__ void reduce_columns(const Columns& a, bool& is_last) {
   constexpr int values = Kind::values;
   __shared__ double shared[values * threads * width];
-  __shared__ bool is_last;
   const int lane = static_cast<int>(threadIdx.x) % a.lanes, turn = static_cast<int>(threadIdx.x) / a.lanes,
             all_turns = threads / a.lanes, tile_columns = a.lanes * width;
   constexpr int turns = threads / 32;  // that are left when each warp has joined its own
@@ -206,6 +207,33 @@ __global__ void __launch_bounds__(threads) columns_kernel(const Columns a) {
   }
 }
 
+template <class Kind, int width>
+__global__ void __launch_bounds__(threads) columns_kernel(const Columns a) {
+  __shared__ bool is_last;
+  reduce_columns<Kind, width>(a, is_last);
+}
+
+// The same, and then what waits for all tiles.
+template <class Kind, int width>
+__global__ void __launch_bounds__(threads)
+    columns_and_list_kernel(const Columns a, __grid_constant__ const SmallList then) {
+  __shared__ bool is_last;
+  if (threadIdx.x == 0) is_last = true;
+  reduce_columns<Kind, width>(a, is_last);
+  __syncthreads();
+  if (!is_last) return;
+  if (gridDim.x > 1) {
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) is_last = atomicAdd(a.counters + most_counters, 1u) + 1 == gridDim.x;
+    __syncthreads();
+    if (!is_last) return;
+    __threadfence();
+    if (threadIdx.x == 0) a.counters[most_counters] = 0;
+  }
+  run_list(then);
+}
+
 template <class Kind>
 void columns(const char* name, std::size_t outer, std::size_t reduced, std::size_t inner, double divisor,
              const float* x, float* y) {
@@ -223,14 +251,19 @@ void columns(const char* name, std::size_t outer, std::size_t reduced, std::size
   parts = std::min(parts, std::max<std::size_t>(
                               1, most_partial_bytes / (all * tile_columns * Kind::values * sizeof(double))));
   a.rows_each = (reduced + parts - 1) / parts;
-  a.partials = static_cast<double*>(partials());
-  a.counters = counters();
   const dim3 grid(static_cast<unsigned>(all), static_cast<unsigned>(parts));
-  if (fours) {
-    launch(name, grid, threads, 0, columns_kernel<Kind, 4>, a);
-  } else {
-    launch(name, grid, threads, 0, columns_kernel<Kind, 1>, a);
-  }
+  const auto launch = [=](cudaStream_t to, const SmallList& then) {
+    Columns now = a;
+    now.partials = static_cast<double*>(partials());
+    now.counters = counters();
+    if (then.calls == 0) {
+      launch_on(to, name, grid, threads, 0, fours ? columns_kernel<Kind, 4> : columns_kernel<Kind, 1>, now);
+    } else {
+      launch_on(to, name, grid, threads, 0,
+                fours ? columns_and_list_kernel<Kind, 4> : columns_and_list_kernel<Kind, 1>, now, then);
+    }
+  };
+  add_reduction({x, outer * reduced * inner}, {y, outer * inner * Kind::values}, launch);
 }
 
 template <class Kind>

@@ -5,27 +5,14 @@
 namespace autodiff::kernels::cuda {
 namespace {
 
-constexpr int warps = 16;
+constexpr unsigned list_threads = 512;
 
 thread_local SmallList waiting;
+thread_local std::function<void(cudaStream_t, const SmallList&)> waiting_reduction;
 
 // One block; a warp for each call of a wave.
-__global__ void __launch_bounds__(warps * 32) list_kernel(__grid_constant__ const SmallList list) {
-  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  for (int wave = 0, next = 0; wave < list.waves; ++wave) {
-    int turn = 0;
-    for (; next < list.calls && list.call[next].wave == wave; ++next, ++turn) {
-      if (turn % warps != warp) continue;
-      const Small& s = list.call[next];
-      run_small(
-          s, lane, 32,
-          [&](float a) {
-            return unary_reference(static_cast<Unary>(s.code), a, static_cast<double>(s.constant));
-          },
-          [&](float a, float b) { return binary_reference(static_cast<Binary>(s.code), a, b); });
-    }
-    __syncthreads();
-  }
+__global__ void __launch_bounds__(list_threads) list_kernel(__grid_constant__ const SmallList list) {
+  run_list(list);
 }
 
 }  // namespace
@@ -36,13 +23,23 @@ void add_small(const Small& call) {
   add_to(waiting, call);
 }
 
-void launch_small(cudaStream_t to) {
-  if (waiting.calls == 0) return;
-  SmallList list = std::exchange(waiting, SmallList{});
-  sort_by_wave(list);
-  launch_on(to, "small functions", 1, warps * 32, 0, list_kernel, list);
+void add_reduction(const Range& reads, const Range& writes,
+                   std::function<void(cudaStream_t, const SmallList&)> launch) {
+  if (waiting_reduction || !may_follow(waiting, reads, writes)) stream();
+  waiting_reduction = std::move(launch);
 }
 
-void forget_small() { waiting.calls = 0; }
+void launch_small(cudaStream_t to) {
+  if (waiting.calls == 0 && !waiting_reduction) return;
+  SmallList list = std::exchange(waiting, SmallList{});
+  sort_by_wave(list);
+  if (const auto reduction = std::exchange(waiting_reduction, nullptr)) return reduction(to, list);
+  launch_on(to, "small functions", 1, list_threads, 0, list_kernel, list);
+}
+
+void forget_small() {
+  waiting.calls = 0;
+  waiting_reduction = nullptr;
+}
 
 }  // namespace autodiff::kernels::cuda

@@ -35,7 +35,7 @@ struct SmallList {
   int calls = 0, waves = 0;
   Small call[longest] = {};
 };
-static_assert(sizeof(SmallList) <= 4000);
+static_assert(sizeof(SmallList) <= 3968);
 
 /// Does what a call says of elements first, first + step, ... of its index space.
 template <class UnaryOf, class BinaryOf>
@@ -56,13 +56,18 @@ EV3_SHARED void run_small(const Small& s, int first, int step, UnaryOf unary, Bi
   }
 }
 
-namespace detail {
-
-// What a call reads or writes, from its first to its last byte.
+/// What a call reads or writes, from its first to its last byte.
 struct Range {
   std::uintptr_t first = 0, last = 0;
+
+  Range() = default;
+  Range(std::uintptr_t first_byte, std::uintptr_t end) : first(first_byte), last(end) {}
+  Range(const float* p, std::size_t n)
+      : Range(reinterpret_cast<std::uintptr_t>(p), reinterpret_cast<std::uintptr_t>(p + n)) {}
   bool meets(const Range& other) const { return first < other.last && other.first < last; }
 };
+
+namespace detail {
 
 inline Range range(const float* p, const Small& s, int row, int column) {
   if (!p) return {};
@@ -101,6 +106,19 @@ inline void add_to(SmallList& list, const Small& call) {
     }
   }
   ++list.calls;
+}
+
+/// Whether the calls of a list give the same after a kernel as before it, when it reads and writes this.
+inline bool may_follow(const SmallList& list, const Range& reads, const Range& writes) {
+  for (int i = 0; i < list.calls; ++i) {
+    const Small& s = list.call[i];
+    const Range y = detail::range(s.y, s, s.y_row, s.y_column);
+    if (y.meets(reads) || y.meets(writes) || detail::range(s.a, s, s.a_row, s.a_column).meets(writes) ||
+        detail::range(s.b, s, s.b_row, s.b_column).meets(writes)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 /// Wave after wave, in the order in which they were added.

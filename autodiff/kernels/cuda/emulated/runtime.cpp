@@ -1,8 +1,6 @@
 // Streams, memory and recordings of the emulated runtime.
-#include <atomic>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <vector>
