@@ -13,6 +13,13 @@ using namespace autodiff::kernels;
 
 namespace {
 
+// One number below n after the other.
+struct Picker {
+  const Random& random;
+  std::uint64_t count = 0;
+  int operator()(int n) { return static_cast<int>(random.below(count++, static_cast<std::uint64_t>(n))); }
+};
+
 // What a step of PointwiseDims says, on numbers.
 float result_of(const PointwiseStep& step, const std::vector<float>& values) {
   const auto at = [&](int k) { return values[static_cast<std::size_t>(k)]; };
@@ -54,10 +61,7 @@ TEST_CASE(
     "them") {
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     const Random random{Seed{seed}};
-    std::uint64_t count = 0;
-    const auto pick = [&](int n) {
-      return static_cast<int>(random.below(count++, static_cast<std::uint64_t>(n)));
-    };
+    Picker pick{random};
     // Arrays: some are read only, the others are written by the steps.
     PointwiseDims d{
         .columns = 4, .full = 2 + pick(4), .repeated = pick(3), .single = pick(3), .local = 1 + pick(4)};
@@ -110,10 +114,7 @@ TEST_CASE(
 TEST_CASE("small calls give the same in waves, in any order inside a wave, as one after the other") {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     const Random random{Seed{seed}};
-    std::uint64_t count = 0;
-    const auto pick = [&](int n) {
-      return static_cast<int>(random.below(count++, static_cast<std::uint64_t>(n)));
-    };
+    Picker pick{random};
     constexpr std::size_t size = 256;
     std::vector<float> memory(size), in_turn;
     for (std::size_t i = 0; i < size; ++i) memory[i] = static_cast<float>(random.normal(5000 + i));
@@ -176,10 +177,7 @@ TEST_CASE("a list that may follow a reduction gives the same after it as before 
   int followed = 0, kept = 0;
   for (std::uint64_t seed = 0; seed < 2000; ++seed) {
     const Random random{Seed{seed}};
-    std::uint64_t count = 0;
-    const auto pick = [&](int n) {
-      return static_cast<int>(random.below(count++, static_cast<std::uint64_t>(n)));
-    };
+    Picker pick{random};
     constexpr std::size_t size = 256;
     std::vector<float> start(size);
     for (std::size_t i = 0; i < size; ++i) start[i] = static_cast<float>(random.normal(100 + i));

@@ -94,12 +94,12 @@ __device__ void finish(const Columns& a, std::size_t o, std::size_t column, cons
   }
 }
 
-// Part blockIdx.y of one tile. The block that is done last joins the parts. Where all its threads come to the
-// end, a block has finished a tile.
+// Part blockIdx.y of one tile. The block that is done last joins the parts: true in all its threads.
 template <class Kind, int width>
-__device__ void reduce_columns(const Columns& a, bool& is_last) {
+__device__ bool reduce_columns(const Columns& a) {
   constexpr int values = Kind::values;
   __shared__ double shared[values * threads * width];
+  __shared__ bool is_last;
   const int lane = static_cast<int>(threadIdx.x) % a.lanes, turn = static_cast<int>(threadIdx.x) / a.lanes,
             all_turns = threads / a.lanes, tile_columns = a.lanes * width;
   constexpr int turns = threads / 32;  // that are left when each warp has joined its own
@@ -171,7 +171,7 @@ __device__ void reduce_columns(const Columns& a, bool& is_last) {
     __syncthreads();
     if (threadIdx.x == 0) is_last = atomicAdd(a.counters + blockIdx.x, 1u) + 1 == gridDim.y;
     __syncthreads();
-    if (!is_last) return;
+    if (!is_last) return false;
     __threadfence();
     if (threadIdx.x == 0) a.counters[blockIdx.x] = 0;
     // Again turn by turn: each adds every so-manieth part, then the turns' sums are added.
@@ -205,26 +205,23 @@ __device__ void reduce_columns(const Columns& a, bool& is_last) {
     if (tile_first + static_cast<std::size_t>(c) < a.inner)
       finish<Kind>(a, o, tile_first + static_cast<std::size_t>(c), result);
   }
+  return true;
 }
 
 template <class Kind, int width>
 __global__ void __launch_bounds__(threads) columns_kernel(const Columns a) {
-  __shared__ bool is_last;
-  reduce_columns<Kind, width>(a, is_last);
+  reduce_columns<Kind, width>(a);
 }
 
-// The same, and then what waits for all tiles.
+// The same, and then, by the block that is done last of all, what waits for all tiles.
 template <class Kind, int width>
 __global__ void __launch_bounds__(threads)
     columns_and_list_kernel(const Columns a, __grid_constant__ const SmallList then) {
   __shared__ bool is_last;
-  if (threadIdx.x == 0) is_last = true;
-  reduce_columns<Kind, width>(a, is_last);
+  if (!reduce_columns<Kind, width>(a)) return;
+  __threadfence();
   __syncthreads();
-  if (!is_last) return;
   if (gridDim.x > 1) {
-    __threadfence();
-    __syncthreads();
     if (threadIdx.x == 0) is_last = atomicAdd(a.counters + most_counters, 1u) + 1 == gridDim.x;
     __syncthreads();
     if (!is_last) return;
