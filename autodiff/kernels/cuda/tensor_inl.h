@@ -15,7 +15,6 @@
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"  // in the toolkit's own headers
-#include <cuda_bf16.h>
 #include <cuda_pipeline.h>
 #pragma GCC diagnostic pop
 
@@ -42,22 +41,20 @@ struct Parts2 {
   unsigned big, rest;
 };
 
-__device__ inline unsigned to_tf32(float x) {
-#if EV3_CUDA_EMULATED
-  return (__float_as_uint(x) + 0x1000) & ~0x1fffu;
-#else
-  unsigned out;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(out) : "f"(x));
-  return out;
-#endif
+// x to the nearest number of 24 - bits binary digits: those of tf32 with 13, of bf16 with 16. 2^bits x + x keeps no more
+// of x, and x - 2^bits x is exact. (cvt.rna.tf32 is four instructions.) Infinities become NaN.
+template <int bits>
+__device__ float rounded(float x) {
+  constexpr auto scale = static_cast<float>(1 << bits);
+  return fmaf(x, -scale, fmaf(x, scale, x));
 }
 
+// The cores leave the last 13 bits of `rest` unread.
 template <Precision precision>
 __device__ Parts2 split(float x) {
-  if constexpr (precision == Precision::bf16)
-    return {__float_as_uint(__bfloat162float(__float2bfloat16_rn(x))), 0};
-  const unsigned big = to_tf32(x);
-  return {big, precision == Precision::float32 ? to_tf32(x - __uint_as_float(big)) : 0u};
+  if constexpr (precision == Precision::bf16) return {__float_as_uint(rounded<16>(x)), 0};
+  const float big = rounded<13>(x);
+  return {__float_as_uint(big), precision == Precision::float32 ? __float_as_uint(x - big) : 0u};
 }
 
 /// Elements of a factor, as the cores take them.

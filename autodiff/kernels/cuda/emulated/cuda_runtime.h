@@ -59,6 +59,8 @@ void wait_for_block();
 /// stay until the next exchange but one.
 const std::byte* exchange(const void* value, std::size_t bytes);
 int lane();
+/// What tensor cores make of 32 bits: they leave the last 13 unread.
+inline float read_tf32(unsigned bits) { return std::bit_cast<float>(bits & ~0x1fffu); }
 /// The product of tensor cores of numbers of tf32, m16n8k8: c += a b.
 void multiply(float* c, const unsigned* a, const unsigned* b);
 

@@ -59,8 +59,9 @@ void mma_sync(Sum& out, const A& a, const B& b, const Sum& c) {
     float sum = c.x[i];
     for (int p = 0; p < A::columns; ++p) {
       const int left = row * A::columns + p, right = p * B::columns + column;
-      sum = std::fma(all[left / A::num_elements].a[left % A::num_elements],
-                     all[right / B::num_elements].b[right % B::num_elements], sum);
+      const auto tf32 = [](float x) { return emulated::read_tf32(std::bit_cast<unsigned>(x)); };
+      sum = std::fma(tf32(all[left / A::num_elements].a[left % A::num_elements]),
+                     tf32(all[right / B::num_elements].b[right % B::num_elements]), sum);
     }
     out.x[i] = sum;
   }

@@ -166,8 +166,8 @@ void multiply(float* c, const unsigned* a, const unsigned* b) {
     const int column = 2 * t + e % 2, upper = e / 2;  // row g or g + 8
     float sum = c[e];
     for (int k = 0; k < 8; ++k) {
-      const float left = std::bit_cast<float>(all[g * 4 + k % 4].a[upper + k / 4 * 2]),
-                  right = std::bit_cast<float>(all[column * 4 + k % 4].b[k / 4]);
+      const float left = read_tf32(all[g * 4 + k % 4].a[upper + k / 4 * 2]),
+                  right = read_tf32(all[column * 4 + k % 4].b[k / 4]);
       sum = std::fma(left, right, sum);
     }
     c[e] = sum;
