@@ -111,8 +111,12 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("small calls give the same in waves, in any order inside a wave, as one after the other") {
-  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+// Calls of a few arrays that lie apart, so that many read what others have written element by element, and of
+// anything anywhere.
+TEST_CASE("small calls give the same by threads that wait between waves as one after the other") {
+  constexpr int threads = 4;
+  int placed = 0;
+  for (std::uint64_t seed = 0; seed < 400; ++seed) {
     const Random random{Seed{seed}};
     Picker pick{random};
     constexpr std::size_t size = 256;
@@ -120,13 +124,18 @@ TEST_CASE("small calls give the same in waves, in any order inside a wave, as on
     for (std::size_t i = 0; i < size; ++i) memory[i] = static_cast<float>(random.normal(5000 + i));
     in_turn = memory;
     cuda::SmallList list;
-    const auto run = [](const cuda::Small& s, const std::vector<float>& from, std::vector<float>& to) {
-      cuda::Small moved = s;  // to other memory
-      if (s.a) moved.a = to.data() + (s.a - from.data());
-      if (s.b) moved.b = to.data() + (s.b - from.data());
-      moved.y = to.data() + (s.y - from.data());
+    if (seed % 3 == 0) list.used = cuda::SmallList::room - 40;  // there may be no place for it
+    std::vector<float> room(cuda::SmallList::room, NAN);
+    const auto read = [](const float* p) { return *p; };
+    const auto moved = [](cuda::Small s, const std::vector<float>& from, std::vector<float>& to) {
+      if (s.a) s.a = to.data() + (s.a - from.data());
+      if (s.b) s.b = to.data() + (s.b - from.data());
+      s.y = to.data() + (s.y - from.data());
+      return s;
+    };
+    const auto run = [&](const cuda::Small& s, int first, int step) {
       cuda::run_small(
-          moved, 0, 1,
+          s, room.data(), first, step, read,
           [&](float a) {
             return unary_reference(static_cast<Unary>(s.code), a, static_cast<double>(s.constant));
           },
@@ -135,40 +144,49 @@ TEST_CASE("small calls give the same in waves, in any order inside a wave, as on
     for (int k = 0; k < cuda::SmallList::longest; ++k) {
       cuda::Small s;
       s.kind = static_cast<cuda::Small::Kind>(pick(4));
-      s.rows = 1 + pick(2), s.columns = 1 + pick(8);
+      const bool anywhere = pick(3) == 0;
+      s.rows = 1 + pick(2), s.columns = anywhere ? 1 + pick(8) : 8;
       s.y_row = s.columns, s.y_column = 1;
-      s.a_row = pick(2) ? s.columns : 0, s.a_column = pick(2);
-      s.b_row = 0, s.b_column = pick(2);
+      s.a_row = anywhere && pick(2) ? 0 : s.columns, s.a_column = anywhere ? pick(2) : 1;
+      s.b_row = pick(2) ? s.columns : 0, s.b_column = pick(2);
       s.code = static_cast<unsigned char>(s.kind == cuda::Small::Kind::unary ? static_cast<int>(Unary::scale)
                                                                              : pick(3));
       s.constant = 0.5f;
       // Results do not overlap with what the same call reads, as in programs.
       const int half = pick(2) * 128;
-      s.y = memory.data() + half + pick(100);
-      s.a = memory.data() + (128 - half) + pick(100);
-      s.b = memory.data() + (128 - half) + pick(100);
+      const auto place = [&] { return anywhere ? pick(100) : 16 * pick(6); };
+      s.y = memory.data() + half + place();
+      s.a = memory.data() + (128 - half) + place();
+      s.b = memory.data() + (128 - half) + place();
       if (s.kind != cuda::Small::Kind::binary) s.b = nullptr;
       if (s.kind == cuda::Small::Kind::zero) s.a = nullptr;
       cuda::add_to(list, s);
-      run(s, memory, in_turn);
+      run(moved(s, memory, in_turn), 0, 1);
     }
     cuda::sort_by_wave(list);
     std::vector<float> by_waves = memory;
     CHECK(list.waves > 1);
     CHECK(list.waves < list.calls);
-    for (int end = list.calls; end > 0;) {  // check that waves only grow
-      --end;
-      if (end > 0) CHECK(list.call[end - 1].wave <= list.call[end].wave);
+    CHECK(list.used <= cuda::SmallList::room);
+    for (int k = 0; k < list.calls; ++k) {
+      if (k > 0) CHECK(list.call[k - 1].wave <= list.call[k].wave);
+      placed += list.call[k].a_place >= 0 && !list.call[k].loads_a;
+      list.call[k] = moved(list.call[k], memory, by_waves);
+      cuda::load_small(list.call[k], room.data(), 0, 1, read);
     }
     for (int first = 0; first < list.calls;) {
       int last = first;
       while (last < list.calls && list.call[last].wave == list.call[first].wave) ++last;
-      for (int k = last - 1; k >= first; --k) run(list.call[k], memory, by_waves);
+      for (int t = 0; t < threads; ++t) {  // each does all of the wave, before the next begins
+        const int thread = seed % 2 ? t : threads - 1 - t;
+        for (int k = first; k < last; ++k) run(list.call[k], thread, threads);
+      }
       first = last;
     }
     INFO("list " << seed);
     CHECK(std::memcmp(by_waves.data(), in_turn.data(), size * sizeof(float)) == 0);
   }
+  CHECK(placed > 1000);
 }
 
 // A reduction is y[i] = the sum of x[i], x[i + 8], ...; lists are of calls far apart, so that some may follow

@@ -218,6 +218,7 @@ template <class Kind, int width>
 __global__ void __launch_bounds__(threads)
     columns_and_list_kernel(const Columns a, __grid_constant__ const SmallList then) {
   __shared__ bool is_last;
+  __shared__ float room[SmallList::room];
   if (!reduce_columns<Kind, width>(a)) return;
   __threadfence();
   __syncthreads();
@@ -228,7 +229,7 @@ __global__ void __launch_bounds__(threads)
     __threadfence();
     if (threadIdx.x == 0) a.counters[most_counters] = 0;
   }
-  run_list(then);
+  run_list(then, room);
 }
 
 template <class Kind>

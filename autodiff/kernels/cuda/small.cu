@@ -10,9 +10,10 @@ constexpr unsigned list_threads = 512;
 thread_local SmallList waiting;
 thread_local std::function<void(cudaStream_t, const SmallList&)> waiting_reduction;
 
-// One block; a warp for each call of a wave.
+// One block.
 __global__ void __launch_bounds__(list_threads) list_kernel(__grid_constant__ const SmallList list) {
-  run_list(list);
+  __shared__ float room[SmallList::room];
+  run_list(list, room);
 }
 
 }  // namespace

@@ -20,23 +20,25 @@ void launch_small(cudaStream_t stream);
 /// Forgets it.
 void forget_small();
 
-/// Does a list, wave after wave; all threads of a block call it, at most 512.
-__device__ inline void run_list(const SmallList& list) {
+/// Does a list; all threads of a block call it. `room`: SmallList::room floats of shared memory.
+__device__ inline void run_list(const SmallList& list, float* room) {
   const int warps = static_cast<int>(blockDim.x) / 32, warp = static_cast<int>(threadIdx.x) / 32,
             lane = static_cast<int>(threadIdx.x) % 32;
+  const auto read = [](const float* p) { return __ldcg(p); };  // other blocks may have written it
+  // A warp for each call, so that many loads, and the descriptions of the calls, are on their way together.
+  for (int k = warp; k < list.calls; k += warps) load_small(list.call[k], room, lane, 32, read);
+  __syncthreads();
   for (int wave = 0, next = 0; wave < list.waves; ++wave) {
-    int turn = 0;
-    for (; next < list.calls && list.call[next].wave == wave; ++next, ++turn) {
-      if (turn % warps != warp) continue;
+    for (; next < list.calls && list.call[next].wave == wave; ++next) {
       const Small& s = list.call[next];
       run_small(
-          s, lane, 32,
+          s, room, static_cast<int>(threadIdx.x), static_cast<int>(blockDim.x), read,
           [&](float a) {
             return unary_reference(static_cast<Unary>(s.code), a, static_cast<double>(s.constant));
           },
           [&](float a, float b) { return binary_reference(static_cast<Binary>(s.code), a, b); });
     }
-    __syncthreads();
+    if (wave + 1 < list.waves) __syncthreads();
   }
 }
 
