@@ -29,28 +29,33 @@ float result_of(const PointwiseStep& step, const std::vector<float>& values) {
   return step.adds ? y + at(step.c) : y;
 }
 
-// The table for one element, as a thread of the kernel walks it: arrays that are written, by number.
+// The table for one element, as a thread of the kernel walks it: arrays that are written, by number, and then
+// what goes to sums.
 std::vector<float> walk(const cuda::Chain& chain, std::vector<float> operands) {
-  const int first_slot = chain.full + chain.repeated + chain.single;
-  std::vector<float> slots(static_cast<std::size_t>(chain.slots), NAN);
-  const auto load = [&](int k) {
-    return k >= first_slot ? slots[static_cast<std::size_t>(k - first_slot)]
-                           : operands[static_cast<std::size_t>(k)];
-  };
-  for (int k = 0; k < chain.inputs; ++k) slots[chain.input[k].slot] = operands[chain.input[k].operand];
+  std::vector<float> slots(static_cast<std::size_t>(chain.slots), NAN), sums(3, NAN);
+  float v = NAN;
+  const auto load = [&](int k) { return k == cuda::last_result ? v : slots.at(static_cast<std::size_t>(k)); };
+  for (int k = 0; k < chain.inputs + chain.once; ++k) {
+    CHECK((chain.input[k].operand < chain.repeated_from) == (k < chain.inputs));
+    slots.at(chain.input[k].slot) = operands[chain.input[k].operand];
+  }
   for (int s = 0; s < chain.steps; ++s) {
     const cuda::Chain::Step& step = chain.step[s];
     float a = load(step.a);
     if (step.code < cuda::first_binary) {
       a = unary_reference(static_cast<Unary>(step.code), a, static_cast<double>(step.constant));
     } else {
+      const float b = load(step.b);
       if (step.subtracts) a -= load(step.d);
-      a = binary_reference(static_cast<Binary>(step.code - cuda::first_binary), a, load(step.b));
+      a = binary_reference(static_cast<Binary>(step.code - cuda::first_binary), a, b);
       if (step.adds) a += load(step.c);
     }
+    v = a;
     if (step.y != cuda::no_slot) operands[step.y] = a;
     if (step.slot != cuda::no_slot) slots[step.slot] = a;
+    if (step.sum != cuda::no_slot) sums.at(step.sum) = a;
   }
+  operands.insert(operands.end(), sums.begin(), sums.end());
   return operands;
 }
 
@@ -97,13 +102,25 @@ TEST_CASE(
       if (std::find(readable.begin(), readable.end(), step.y) == readable.end()) readable.push_back(step.y);
       d.steps.push_back(step);
     }
+    for (int s = 0; s < steps && d.sums.size() < 3; ++s) {
+      if (pick(3) == 0) d.sums.push_back({.step = s, .divisor = 1.0 + s});
+    }
     std::vector<float> want(static_cast<std::size_t>(all), NAN);
     for (int k = 0; k < fixed; ++k)
       want[static_cast<std::size_t>(k)] =
           static_cast<float>(random.normal(1000 + static_cast<std::uint64_t>(k)));
     const std::vector<float> got = walk(cuda::chain_of(d), want);
-    for (const PointwiseStep& step : d.steps) want[static_cast<std::size_t>(step.y)] = result_of(step, want);
+    std::vector<float> results;
+    for (const PointwiseStep& step : d.steps) {
+      results.push_back(result_of(step, want));
+      want[static_cast<std::size_t>(step.y)] = results.back();
+    }
     INFO("chain " << seed);
+    for (std::size_t k = 0; k < d.sums.size(); ++k) {
+      const float sum = got[static_cast<std::size_t>(all) + k],
+                  result = results[static_cast<std::size_t>(d.sums[k].step)];
+      CHECK(std::memcmp(&sum, &result, sizeof(float)) == 0);
+    }
     for (int k = 0; k < d.full; ++k) {
       const auto i = static_cast<std::size_t>(k);
       CHECK(std::memcmp(&got[i], &want[i], sizeof(float)) == 0);

@@ -132,6 +132,13 @@ class Op {
     (void)step;
     return false;
   }
+  /// True where the op adds all rows of an input [..., columns] of this shape and divides by `divisor`:
+  /// programs let the functions before it do that where they can.
+  virtual bool adds_rows(const Shape& in, double& divisor) const {
+    (void)in;
+    (void)divisor;
+    return false;
+  }
   /// True where the output has the elements of input 0, in the same order: nothing is computed, memory is
   /// shared.
   virtual bool alias() const { return false; }

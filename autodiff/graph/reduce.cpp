@@ -28,6 +28,10 @@ class ReduceOp final : public OpBase<ReduceOp> {
   Launch launch(const LaunchArgs& args) const override {
     return choose_launch(args.backends, &kernels::Backend::reduce, dims(args.inputs[0]));
   }
+  bool adds_rows(const Shape& in, double& divisor) const override {
+    divisor = divisor_;
+    return kind_ == Reduce::sum && first_ == 0 && last_ == in.rank() - 1;
+  }
   double flops(std::span<const Shape> in, const Shape&) const override {
     return static_cast<double>(in[0].size());
   }

@@ -91,6 +91,7 @@ struct Backend {
       adamw{};  ///< with the reference's bits
   /// Runs a chain of element-wise functions; gives the bits that `unary` and `binary` of the row give.
   void (*pointwise)(const PointwiseDims& dims, std::size_t rows, float* const* operands) = nullptr;
+  bool pointwise_sums = false;  ///< whether it forms sums as well, with the accuracy of `reduce`
 };
 
 /// Backends in the order in which they are asked.

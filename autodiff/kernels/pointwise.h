@@ -19,17 +19,25 @@ struct PointwiseStep {
   int a = 0, b = 0, c = 0, d = 0, y = 0;
 };
 
+/// What a step computes, added over all rows, in double, and divided: a number for each column.
+struct PointwiseSum {
+  int step = 0;
+  double divisor = 1;
+};
+
 /// Operands 0 .. full-1 are arrays [rows, columns], the next `repeated` ones rows [columns] that are the same
 /// for all rows, the next `single` ones numbers. After them come `local` operands, which have no memory: they
-/// are written by a step before they are read.
+/// are written by a step before they are read. In the list of addresses the results [columns] of sums follow
+/// on the single ones.
 struct PointwiseDims {
   std::size_t columns = 0;
   int full = 0, repeated = 0, single = 0, local = 0;
   std::vector<PointwiseStep> steps = {};
+  std::vector<PointwiseSum> sums = {};  ///< where the backend has pointwise_sums; at most one of a step
 };
 
 /// Limits: the number of operands, and the memory of those that are not full, in the first-level cache.
-inline constexpr int most_pointwise_operands = 64;
+inline constexpr int most_pointwise_operands = 64, most_pointwise_sums = 3;
 inline constexpr std::size_t pointwise_block = 128, most_pointwise_floats = 6144;
 
 /// The memory that `repeated` rows of so many columns and `others` take, at most.

@@ -90,10 +90,12 @@ class Compiler {
   struct Together {
     std::size_t first, count;
     const kernels::Backend* backend;
+    std::size_t sums = 0;  ///< so many of them, the last ones, add what others compute
   };
   static constexpr std::size_t longest_group = 20;  // whose operands fit in every kernel
   const kernels::Backend* chain_backend(int id);
   void group_nodes(std::size_t stage);
+  bool is_sum_of(int id, const std::vector<int>& group);
   void find_chained();
   const Together* group_of(std::size_t stage, std::size_t position) const;
   void make_group(Stage& stage, const Together& together, const std::vector<int>& nodes);

@@ -2,6 +2,7 @@
 // they run a few rows at a time with what is between them in the first-level cache.
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "autodiff/program/compiler.h"
 
@@ -40,6 +41,20 @@ const kernels::Backend* Compiler::chain_backend(int id) {
     if (backend->name == name) return backend->pointwise ? backend : nullptr;
   }
   return nullptr;
+}
+
+// Whether a node adds the rows of one of these, which no other node of the group does.
+bool Compiler::is_sum_of(int id, const std::vector<int>& group) {
+  double divisor = 1;
+  const Node& n = node(id);
+  if (!n.op->adds_rows(n.inputs[0].shape(), divisor)) return false;
+  const int added = n.inputs[0].id;
+  const auto adds_it = [&](int other) {
+    return node(other).op->adds_rows(node(other).inputs[0].shape(), divisor) &&
+           node(other).inputs[0].id == added;
+  };
+  return std::find(group.begin(), group.end(), added) != group.end() &&
+         std::none_of(group.begin(), group.end(), adds_it);
 }
 
 // Puts the nodes of a chunked stage into an order in which element-wise functions of one shape follow each
@@ -94,7 +109,20 @@ void Compiler::group_nodes(std::size_t s) {
       group.push_back(*at);
       waits[static_cast<std::size_t>(*at)] = false;
     }
-    if (group.size() > 1) groups_.back().push_back({order.size(), group.size(), backend});
+    std::size_t sums = 0;
+    if (backend && backend->pointwise_sums && plan_->stages[s].chunks == 1) {
+      const std::vector<int> others = std::exchange(left, {});
+      for (const int id : others) {
+        if (sums == kernels::most_pointwise_sums || !is_sum_of(id, group)) {
+          left.push_back(id);
+          continue;
+        }
+        group.push_back(id);
+        waits[static_cast<std::size_t>(id)] = false;
+        ++sums;
+      }
+    }
+    if (group.size() > 1) groups_.back().push_back({order.size(), group.size(), backend, sums});
     order.insert(order.end(), group.begin(), group.end());
     pending = std::move(left);
   }
@@ -106,7 +134,7 @@ void Compiler::find_chained() {
   for (std::size_t s = 0; s < by_stage_.size(); ++s) {
     const std::vector<int>& nodes = by_stage_[s];
     for (const Together& group : groups_[s]) {
-      for (std::size_t t = group.first; t < group.first + group.count; ++t) {
+      for (std::size_t t = group.first; t < group.first + group.count - group.sums; ++t) {
         info(nodes[t]).chained = !info(nodes[t]).outlives;
       }
     }
@@ -134,7 +162,7 @@ const Compiler::Together* Compiler::group_of(std::size_t s, std::size_t t) const
 
 // The group's kernel call. Values that nobody else reads are `nowhere`; they share buffers.
 void Compiler::make_group(Stage& stage, const Together& together, const std::vector<int>& nodes) {
-  const std::size_t end = together.first + together.count;
+  const std::size_t all = together.first + together.count, end = all - together.sums;
   const Shape& shape = node(nodes[together.first]).shape;
   Group group{.steps = together.count, .run = together.backend->pointwise};
   kernels::PointwiseDims& d = group.dims;
@@ -170,7 +198,9 @@ void Compiler::make_group(Stage& stage, const Together& together, const std::vec
       ++readers[info(in.id).root];
     }
   }
-  std::vector<int> idle;  // local operands that are free
+  for (std::size_t t = end; t < all; ++t) ++readers[node(nodes[t]).inputs[0].id];
+  std::map<int, int> step_of;  // by node
+  std::vector<int> idle;       // local operands that are free
   for (std::size_t t = together.first; t < end; ++t) {
     const Node& n = node(nodes[t]);
     kernels::PointwiseStep step;
@@ -210,6 +240,7 @@ void Compiler::make_group(Stage& stage, const Together& together, const std::vec
     } else {
       d.steps.push_back(step);
     }
+    step_of[nodes[t]] = static_cast<int>(d.steps.size()) - 1;
     for (const int number : {step.a, step.b}) {
       const auto is_done = [&](const Value& in) {
         const int root = info(in.id).root;
@@ -219,6 +250,12 @@ void Compiler::make_group(Stage& stage, const Together& together, const std::vec
       if (number >= fixed && done && std::find(idle.begin(), idle.end(), number) == idle.end())
         idle.push_back(number);
     }
+  }
+  for (std::size_t t = end; t < all; ++t) {
+    kernels::PointwiseSum sum{.step = step_of.at(node(nodes[t]).inputs[0].id)};
+    node(nodes[t]).op->adds_rows(shape, sum.divisor);
+    d.sums.push_back(sum);
+    group.operands.push_back(operand(nodes[t], false));
   }
   stage.steps[together.first].group = std::move(group);
 }

@@ -3,79 +3,78 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include "autodiff/kernels/pointwise.h"
 
 namespace autodiff::kernels::cuda {
 
-/// Operands are the arrays, the rows and the numbers of PointwiseDims, and then slots in shared memory: those
-/// of its local operands, and one for every array that is read, which is filled before the first step, so
-/// that all arrays are on their way at the same time.
-inline constexpr int most_steps = 20, no_slot = 255;
+/// A thread has a few columns of one row after the other. Values are in slots of its own, in shared memory:
+/// what is read of rows and numbers that are the same for all rows, once; what is read of arrays, for every
+/// row before the first step, so that all of it is on its way at the same time; and what steps leave to later
+/// ones. What a step leaves to the next is not put there, the thread still has it.
+inline constexpr int most_steps = 20, no_slot = 255, last_result = 254;
 struct Chain {
-  int full = 0, repeated = 0, single = 0, steps = 0, inputs = 0, slots = 0;
-  unsigned columns = 1;
-  struct Step {
-    unsigned char code, a, b, c, d, y, slot, adds,
-        subtracts;  // y: an array, or none; slot: where the result is read
-    float constant;
+  int steps = 0, inputs = 0, once = 0, slots = 0, sums = 0;
+  int repeated_from = 0, single_from = 0, sums_from = 0;  ///< numbers of operands
+  struct alignas(16) Step {
+    unsigned char code = 0, a = 0, b = 0, c = 0, d = 0;        ///< slots, or last_result
+    unsigned char y = no_slot, slot = no_slot, sum = no_slot;  ///< the array, slot and sum it goes to
+    bool adds = false, subtracts = false;
+    float constant = 0;
   } step[most_steps] = {};
+  /// Arrays first, then from number `inputs` on what is read once.
   struct Input {
     unsigned char operand, slot;
   } input[most_pointwise_operands] = {};
-  float* operands[most_pointwise_operands] = {};
+  float* operands[most_pointwise_operands] = {};  ///< as in PointwiseDims, with the results of sums
+  double divisor[most_pointwise_sums] = {};
 };
-static_assert(sizeof(Chain) <= 4000);
 inline constexpr int first_binary = 16;  ///< codes of functions of two
 
-/// Where the operands of a chain go. Throws nothing; the chain has at most most_steps steps.
+/// Where everything goes. Throws nothing; the chain has at most most_steps steps.
 inline Chain chain_of(const PointwiseDims& d) {
   Chain chain;
-  chain.full = d.full, chain.repeated = d.repeated, chain.single = d.single;
   chain.steps = static_cast<int>(d.steps.size());
-  chain.columns = static_cast<unsigned>(d.columns);
-  chain.slots = d.local;
-  const int first_slot = d.full + d.repeated + d.single;
-  int slots[most_pointwise_operands];  // of the arrays; -1: none yet
-  std::fill_n(slots, most_pointwise_operands, -1);
-  bool written[most_pointwise_operands] = {};
+  chain.repeated_from = d.full, chain.single_from = d.full + d.repeated;
+  chain.sums_from = chain.single_from + d.single;
   const auto byte = [](int number) { return static_cast<unsigned char>(number); };
-  const auto source = [&](int number) {
-    if (number >= d.full) return byte(number);
+  constexpr int most_numbers = 2 * most_pointwise_operands;
+  int slots[most_numbers], writer[most_numbers];  // by operand; -1: none
+  std::fill_n(slots, most_numbers, -1);
+  std::fill_n(writer, most_numbers, -1);
+  std::vector<Chain::Input> once;
+  // A slot for what a step reads, unless the step before leaves it.
+  const auto source = [&](int s, int number) {
+    if (s > 0 && writer[number] == s - 1) return byte(last_result);
     if (slots[number] < 0) {
       slots[number] = chain.slots++;
-      if (!written[number]) chain.input[chain.inputs++] = {byte(number), byte(slots[number])};
+      if (writer[number] < 0) {
+        const Chain::Input in{byte(number), byte(slots[number])};
+        number < d.full ? void(chain.input[chain.inputs++] = in) : once.push_back(in);
+      }
     }
-    return byte(first_slot + slots[number]);
+    if (writer[number] >= 0) chain.step[writer[number]].slot = byte(slots[number]);
+    return byte(slots[number]);
   };
-  // Arrays that are written first and read afterwards get their slots before the steps are translated.
-  for (std::size_t s = 0; s < d.steps.size(); ++s) {
-    const PointwiseStep& step = d.steps[s];
-    const auto reads = [&](int number) {
-      return number < d.full && written[number] ? source(number) : byte(0);
-    };
-    reads(step.a);
-    if (step.is_binary) reads(step.b);
-    if (step.adds) reads(step.c);
-    if (step.subtracts) reads(step.d);
-    if (step.y < d.full && slots[step.y] < 0) written[step.y] = true;
-  }
-  std::fill_n(written, most_pointwise_operands, false);
-  for (std::size_t s = 0; s < d.steps.size(); ++s) {
-    const PointwiseStep& step = d.steps[s];
-    const int code =
-        step.is_binary ? first_binary + static_cast<int>(step.binary) : static_cast<int>(step.unary);
+  for (int s = 0; s < chain.steps; ++s) {
+    const PointwiseStep& step = d.steps[static_cast<std::size_t>(s)];
     Chain::Step& to = chain.step[s];
-    to.code = byte(code);
-    to.a = source(step.a);
-    if (step.is_binary) to.b = source(step.b);
-    if (step.adds) to.c = source(step.c);
-    if (step.subtracts) to.d = source(step.d);
+    to.code =
+        byte(step.is_binary ? first_binary + static_cast<int>(step.binary) : static_cast<int>(step.unary));
+    to.a = source(s, step.a);
+    if (step.is_binary) to.b = source(s, step.b);
+    if (step.adds) to.c = source(s, step.c);
+    if (step.subtracts) to.d = source(s, step.d);
     to.adds = step.adds, to.subtracts = step.subtracts;
     to.constant = step.constant;
-    const bool is_array = step.y < d.full;
-    to.y = byte(is_array ? step.y : no_slot);
-    to.slot = byte(!is_array ? step.y - first_slot : slots[step.y] >= 0 ? slots[step.y] : no_slot);
+    if (step.y < d.full) to.y = byte(step.y);
+    writer[step.y] = s;
+  }
+  for (const Chain::Input& in : once) chain.input[chain.inputs + chain.once++] = in;
+  for (const PointwiseSum& sum : d.sums) {
+    chain.step[sum.step].sum = byte(chain.sums);
+    chain.divisor[chain.sums++] = sum.divisor;
   }
   return chain;
 }

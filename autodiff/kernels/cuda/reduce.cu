@@ -1,8 +1,5 @@
-// Sums, maxima and moments along axes. Every sum is cut into parts by its size alone, formed in double, and
-// the parts are added in a fixed order, by whichever block is done last: the same bits every time.
-#include <algorithm>
-
-#include "autodiff/kernels/cuda/cuda.h"
+// Sums, maxima and moments along axes.
+#include "autodiff/kernels/cuda/columns_inl.h"
 #include "autodiff/kernels/cuda/small.h"
 
 namespace autodiff::kernels::cuda {
@@ -61,16 +58,11 @@ __global__ void rows_kernel(std::size_t reduced, double divisor, const float* x,
   if (threadIdx.x == 0) y[blockIdx.x] = static_cast<float>(value / divisor);
 }
 
-// What columns_kernel is given: x [outer, reduced, inner], in tiles of `columns`, and parts of rows.
-struct Columns {
-  unsigned tiles = 1;
-  int lanes = 1;  // threads for the columns of a tile, each with `width` of them; the others take other rows
-  std::size_t reduced = 0, inner = 0, rows_each = 0;
+struct Reduction {
+  Columns columns;
   double divisor = 1;
-  const float* x = nullptr;
+  const float* x = nullptr;  // [outer, rows, inner]
   float* y = nullptr;
-  double* partials = nullptr;  // [tile and outer][part][value][column of the tile]
-  unsigned* counters = nullptr;
 };
 
 template <int width>
@@ -84,41 +76,41 @@ __device__ void load(const float* from, float* to) {
 }
 
 template <class Kind>
-__device__ void finish(const Columns& a, std::size_t o, std::size_t column, const double* v) {
+__device__ void finish(const Reduction& d, std::size_t o, std::size_t column, const double* v) {
+  const Columns& a = d.columns;
   if constexpr (Kind::values == 2) {
-    const double n = static_cast<double>(a.reduced), mean = v[0] / n, variance = v[1] / n - mean * mean;
-    a.y[column] = static_cast<float>(static_cast<double>(a.x[column]) + mean);
-    a.y[a.inner + column] = static_cast<float>(variance > 0 ? variance : 0);
+    const double n = static_cast<double>(a.rows), mean = v[0] / n, variance = v[1] / n - mean * mean;
+    d.y[column] = static_cast<float>(static_cast<double>(d.x[column]) + mean);
+    d.y[a.inner + column] = static_cast<float>(variance > 0 ? variance : 0);
   } else {
-    a.y[o * a.inner + column] = static_cast<float>(v[0] / a.divisor);
+    d.y[o * a.inner + column] = static_cast<float>(v[0] / d.divisor);
   }
 }
 
-// Part blockIdx.y of one tile. The block that is done last joins the parts: true in all its threads.
+// True for the block that has joined the parts of its tile.
 template <class Kind, int width>
-__device__ bool reduce_columns(const Columns& a) {
+__device__ bool reduce_columns(const Reduction& d) {
   constexpr int values = Kind::values;
-  __shared__ double shared[values * threads * width];
-  __shared__ bool is_last;
-  const int lane = static_cast<int>(threadIdx.x) % a.lanes, turn = static_cast<int>(threadIdx.x) / a.lanes,
-            all_turns = threads / a.lanes, tile_columns = a.lanes * width;
-  constexpr int turns = threads / 32;  // that are left when each warp has joined its own
-  const std::size_t o = blockIdx.x / a.tiles;
+  __shared__ double shared[join_doubles(values, width, threads)];
+  const Columns& a = d.columns;
+  const int lane = static_cast<int>(threadIdx.x) % a.lanes, turn = static_cast<int>(threadIdx.x) / a.lanes;
   const std::size_t column =
-      static_cast<std::size_t>(blockIdx.x % a.tiles) * static_cast<std::size_t>(tile_columns) +
+      static_cast<std::size_t>(blockIdx.x % a.tiles) * static_cast<std::size_t>(a.lanes * width) +
       static_cast<std::size_t>(lane * width);
-  const std::size_t first = blockIdx.y * a.rows_each, last = min(a.reduced, first + a.rows_each);
-  const float* x = a.x + o * a.reduced * a.inner + column;
+  const std::size_t first = blockIdx.y * a.rows_each, last = min(a.rows, first + a.rows_each);
+  const float* x = d.x + blockIdx.x / a.tiles * a.rows * a.inner + column;
   double v[width][values];
+#pragma unroll
   for (int w = 0; w < width; ++w) {
+#pragma unroll
     for (int k = 0; k < values; ++k) v[w][k] = Kind::start();
   }
   if (column < a.inner) {
     float shift[width] = {};
-    if constexpr (values == 2) load<width>(a.x + column, shift);
+    if constexpr (values == 2) load<width>(d.x + column, shift);
     std::size_t r = first + static_cast<std::size_t>(turn);
     constexpr int ahead = 8;  // rows on their way at the same time
-    const auto step = static_cast<std::size_t>(all_turns);
+    const auto step = static_cast<std::size_t>(threads / a.lanes);
     for (; r + (ahead - 1) * step < last; r += ahead * step) {
       float e[ahead][width];
 #pragma unroll
@@ -137,131 +129,42 @@ __device__ bool reduce_columns(const Columns& a) {
       for (int w = 0; w < width; ++w) Kind::add(v[w], e[w], shift[w]);
     }
   }
-  // [value][warp][column of the tile]
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-#pragma unroll
-  for (int k = 0; k < values; ++k) {
-#pragma unroll
-    for (int w = 0; w < width; ++w) {
-      for (int s = 16; s >= a.lanes; s /= 2)
-        v[w][k] = Kind::join(v[w][k], __shfl_down_sync(~0u, v[w][k], static_cast<unsigned>(s)));
-      if (static_cast<int>(threadIdx.x) % 32 < a.lanes)
-        shared[(k * turns + warp) * tile_columns + lane * width + w] = v[w][k];
-    }
-  }
-  __syncthreads();
-  // A thread for each value and column adds what the warps have.
-  const int parts = static_cast<int>(gridDim.y), results = values * tile_columns;
-  double* partial =
-      a.partials + static_cast<std::size_t>(blockIdx.x) * static_cast<std::size_t>(parts * results);
-  const std::size_t tile_first =
-      static_cast<std::size_t>(blockIdx.x % a.tiles) * static_cast<std::size_t>(tile_columns);
-  for (int i = static_cast<int>(threadIdx.x); i < results; i += threads) {
-    const int k = i / tile_columns, c = i % tile_columns;
-    double sum = shared[k * turns * tile_columns + c];
-    for (int t = 1; t < turns; ++t) sum = Kind::join(sum, shared[(k * turns + t) * tile_columns + c]);
-    if (parts > 1) {
-      partial[static_cast<int>(blockIdx.y) * results + i] = sum;
-    } else {
-      shared[k * turns * tile_columns + c] = sum;
-    }
-  }
-  if (parts > 1) {
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) is_last = atomicAdd(a.counters + blockIdx.x, 1u) + 1 == gridDim.y;
-    __syncthreads();
-    if (!is_last) return false;
-    __threadfence();
-    if (threadIdx.x == 0) a.counters[blockIdx.x] = 0;
-    // Again turn by turn: each adds every so-manieth part, then the turns' sums are added.
-    const int join_turns = max(1, threads / results);
-    for (int i = static_cast<int>(threadIdx.x); i < results * join_turns; i += threads) {
-      const int result = i % results, t = i / results;
-      double sum = Kind::start();
-#pragma unroll 4
-      for (int p = t; p < parts; p += join_turns)
-        sum = Kind::join(sum, __ldcg(partial + p * results + result));
-      shared[values * threads * width - 1 - i] = sum;
-    }
-    __syncthreads();
-    double sums[values * width] = {};
-    int mine = 0;
-    for (int i = static_cast<int>(threadIdx.x); i < results; i += threads, ++mine) {
-      sums[mine] = Kind::start();
-      for (int t = 0; t < join_turns; ++t)
-        sums[mine] = Kind::join(sums[mine], shared[values * threads * width - 1 - (t * results + i)]);
-    }
-    __syncthreads();
-    mine = 0;
-    for (int i = static_cast<int>(threadIdx.x); i < results; i += threads, ++mine) {
-      shared[i / tile_columns * turns * tile_columns + i % tile_columns] = sums[mine];
-    }
-  }
-  __syncthreads();
-  for (int c = static_cast<int>(threadIdx.x); c < tile_columns; c += threads) {
-    double result[values];
-    for (int k = 0; k < values; ++k) result[k] = shared[k * turns * tile_columns + c];
-    if (tile_first + static_cast<std::size_t>(c) < a.inner)
-      finish<Kind>(a, o, tile_first + static_cast<std::size_t>(c), result);
-  }
-  return true;
+  return join_columns<Kind>(
+      a, v, shared, [&](std::size_t o, std::size_t c, const double* sums) { finish<Kind>(d, o, c, sums); });
 }
 
 template <class Kind, int width>
-__global__ void __launch_bounds__(threads) columns_kernel(const Columns a) {
-  reduce_columns<Kind, width>(a);
+__global__ void __launch_bounds__(threads) columns_kernel(const Reduction d) {
+  reduce_columns<Kind, width>(d);
 }
 
 // The same, and then, by the block that is done last of all, what waits for all tiles.
 template <class Kind, int width>
 __global__ void __launch_bounds__(threads)
-    columns_and_list_kernel(const Columns a, __grid_constant__ const SmallList then) {
-  __shared__ bool is_last;
+    columns_and_list_kernel(const Reduction d, __grid_constant__ const SmallList then) {
   __shared__ float room[SmallList::room];
-  if (!reduce_columns<Kind, width>(a)) return;
-  __threadfence();
-  __syncthreads();
-  if (gridDim.x > 1) {
-    if (threadIdx.x == 0) is_last = atomicAdd(a.counters + most_counters, 1u) + 1 == gridDim.x;
-    __syncthreads();
-    if (!is_last) return;
-    __threadfence();
-    if (threadIdx.x == 0) a.counters[most_counters] = 0;
-  }
-  run_list(then, room);
+  if (reduce_columns<Kind, width>(d) && is_last_tile(d.columns)) run_list(then, room);
 }
 
 template <class Kind>
-void columns(const char* name, std::size_t outer, std::size_t reduced, std::size_t inner, double divisor,
+void columns(const char* name, std::size_t outer, std::size_t rows, std::size_t inner, double divisor,
              const float* x, float* y) {
   const bool fours = inner % 4 == 0 && is_aligned(x);
-  const std::size_t width = fours ? 4 : 1, wanted_lanes = (inner + width - 1) / width;
-  Columns a{.reduced = reduced, .inner = inner, .divisor = divisor, .x = x, .y = y};
-  a.lanes = wanted_lanes >= 32 ? 32 : wanted_lanes > 8 ? 16 : wanted_lanes > 4 ? 8 : 4;
-  const std::size_t tile_columns = static_cast<std::size_t>(a.lanes) * width;
-  a.tiles = static_cast<unsigned>((inner + tile_columns - 1) / tile_columns);
-  const std::size_t all = outer * a.tiles, turns = static_cast<std::size_t>(threads / a.lanes);
-  // 16 rows for every thread at least, as many blocks as fill a device, and no more partial results than fit.
-  std::size_t parts =
-      std::max<std::size_t>(1, std::min(reduced / (16 * turns), 256 / std::min<std::size_t>(all, 256)));
-  if (all > most_counters) parts = 1;
-  parts = std::min(parts, std::max<std::size_t>(
-                              1, most_partial_bytes / (all * tile_columns * Kind::values * sizeof(double))));
-  a.rows_each = (reduced + parts - 1) / parts;
-  const dim3 grid(static_cast<unsigned>(all), static_cast<unsigned>(parts));
+  const auto cut = cut_columns(outer, rows, inner, fours ? 4 : 1, threads, Kind::values, 16, 256);
+  const Reduction d{cut.columns, divisor, x, y};
   const auto launch = [=](cudaStream_t to, const SmallList& then) {
-    Columns now = a;
-    now.partials = static_cast<double*>(partials());
-    now.counters = counters();
+    Reduction now = d;
+    now.columns.partials = static_cast<double*>(partials());
+    now.columns.counters = counters();
     if (then.calls == 0) {
-      launch_on(to, name, grid, threads, 0, fours ? columns_kernel<Kind, 4> : columns_kernel<Kind, 1>, now);
+      launch_on(to, name, cut.grid, threads, 0, fours ? columns_kernel<Kind, 4> : columns_kernel<Kind, 1>,
+                now);
     } else {
-      launch_on(to, name, grid, threads, 0,
+      launch_on(to, name, cut.grid, threads, 0,
                 fours ? columns_and_list_kernel<Kind, 4> : columns_and_list_kernel<Kind, 1>, now, then);
     }
   };
-  add_reduction({x, outer * reduced * inner}, {y, outer * inner * Kind::values}, launch);
+  add_reduction({x, outer * rows * inner}, {y, outer * inner * Kind::values}, launch);
 }
 
 template <class Kind>

@@ -24,6 +24,10 @@ void add_small(const Small& call) {
   add_to(waiting, call);
 }
 
+void add_reduction(std::function<void(cudaStream_t, const SmallList&)> launch) {
+  waiting_reduction = std::move(launch);
+}
+
 void add_reduction(const Range& reads, const Range& writes,
                    std::function<void(cudaStream_t, const SmallList&)> launch) {
   if (waiting_reduction || !may_follow(waiting, reads, writes)) stream();

@@ -11,8 +11,10 @@ namespace autodiff::kernels::cuda {
 
 /// Puts it on this thread's list.
 void add_small(const Small& call);
-/// Keeps a reduction that reads and writes this, until launch_small() calls `launch` with the list that its
-/// last block is to do, which may be empty.
+/// Keeps a reduction until launch_small() calls `launch` with the list that its last block is to do, which
+/// may be empty. Nothing may wait yet.
+void add_reduction(std::function<void(cudaStream_t, const SmallList&)> launch);
+/// The same of one that reads and writes this, whatever waits.
 void add_reduction(const Range& reads, const Range& writes,
                    std::function<void(cudaStream_t, const SmallList&)> launch);
 /// Launches what waits, if there is something.

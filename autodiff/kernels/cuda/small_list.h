@@ -25,15 +25,15 @@ struct Small {
   static constexpr short nowhere = -1;
   Kind kind = Kind::copy;
   unsigned char code = 0, wave = 0;
-  bool loads_a = false, loads_b = false;  ///< to their places, before the first wave
+  bool loads_a : 1 = false, loads_b : 1 = false;  ///< to their places, before the first wave
+  /// Where in the list's room elements are (i of them further on): read there instead of at a or b, written
+  /// there as well as at y.
+  short a_place = nowhere, b_place = nowhere, y_place = nowhere;
   int rows = 1, columns = 1;
   int a_row = 0, a_column = 0, b_row = 0, b_column = 0, y_row = 0, y_column = 0;
   float constant = 0;
   const float *a = nullptr, *b = nullptr;
   float* y = nullptr;
-  /// Where in the list's room elements are (i of them further on): read there instead of at a or b, written
-  /// there as well as at y.
-  short a_place = nowhere, b_place = nowhere, y_place = nowhere;
 };
 
 /// Calls that wait. Their descriptions are arguments of a kernel, of 4 KiB at the most.
@@ -43,7 +43,7 @@ struct SmallList {
   int calls = 0, waves = 0, used = 0;
   Small call[longest] = {};
 };
-static_assert(sizeof(SmallList) <= 3968);
+static_assert(sizeof(SmallList) <= 2944);
 
 /// What a call loads before the first wave, of elements first, first + step, ... of its index space; `read`
 /// gives what is at an address.
@@ -131,24 +131,24 @@ inline short take_place(SmallList& list, const Small& call) {
 }
 
 /// Where a call finds what it reads: with the last call before it that wrote there, if that wrote the same
-/// elements; in a place that is loaded before the first wave, if none did; else in memory.
-inline void find_source(SmallList& list, const Small& call, const Part& read, short& place, bool& loads) {
+/// elements; in a place that is loaded before the first wave, if none did: then this is true; else in memory.
+inline bool find_source(SmallList& list, const Small& call, const Part& read, short& place) {
   for (int i = list.calls - 1; i >= 0; --i) {
     Small& earlier = list.call[i];
     if (!part_y(earlier).range().meets(read.range())) continue;
-    if (!(part_y(earlier) == read)) return;
+    if (!(part_y(earlier) == read)) return false;
     if (earlier.y_place < 0) earlier.y_place = take_place(list, earlier);
     place = earlier.y_place;
-    return;
+    return false;
   }
   for (int i = 0; i < list.calls; ++i) {
     const Small& earlier = list.call[i];
     if (earlier.loads_a && part_a(earlier) == read) place = earlier.a_place;
     if (earlier.loads_b && part_b(earlier) == read) place = earlier.b_place;
   }
-  if (place >= 0) return;
+  if (place >= 0) return false;
   place = take_place(list, call);
-  loads = place >= 0;
+  return place >= 0;
 }
 
 /// The first wave that a call may be in, for what it reads or writes and another did before.
@@ -163,8 +163,8 @@ inline int wave_after(const Small& earlier, const Part& other, const Part& mine)
 inline void add_to(SmallList& list, const Small& call) {
   Small added = call;
   const detail::Part a = detail::part_a(call), b = detail::part_b(call), y = detail::part_y(call);
-  if (a.p) detail::find_source(list, call, a, added.a_place, added.loads_a);
-  if (b.p) detail::find_source(list, call, b, added.b_place, added.loads_b);
+  if (a.p) added.loads_a = detail::find_source(list, call, a, added.a_place);
+  if (b.p) added.loads_b = detail::find_source(list, call, b, added.b_place);
   int wave = 0;
   for (int i = 0; i < list.calls; ++i) {
     const Small& earlier = list.call[i];
