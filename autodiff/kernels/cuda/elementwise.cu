@@ -1,4 +1,7 @@
 // Functions applied element by element; copies; dropout. Chains of functions are in chain.cu.
+#include <algorithm>
+#include <utility>
+
 #include "autodiff/kernels/cuda/cuda.h"
 #include "autodiff/kernels/cuda/small.h"
 
@@ -33,9 +36,10 @@ struct Axes {
 };
 
 // The elements of a and b, or of the source and the target of a copy, that belong to index i.
-__device__ void find(const Axes& axes, std::size_t i, long long& a, long long& b) {
+template <class Index>
+__device__ void find(const Axes& axes, Index i, long long& a, long long& b) {
   for (int k = axes.rank - 1; k > 0; --k) {
-    const auto size = static_cast<std::size_t>(axes.size[k]);
+    const auto size = static_cast<Index>(axes.size[k]);
     const auto at = static_cast<long long>(i % size);
     i /= size;
     a += at * axes.a[k];
@@ -97,12 +101,49 @@ void binary(const BinaryDims& d, const float* a, const float* b, float* y) {
   launch("binary", blocks(n, block), block, 0, binary_kernel, d.kind, axes, n, a, b, y);
 }
 
-__global__ void copy_kernel(Axes axes, std::size_t n, const float* x, float* y) {
+// Copies wait as small calls do, and go together while none needs what another writes: row y of the grid does
+// the y-th of them.
+struct Copy {
+  Axes axes;
+  std::size_t n;
+  const float* x;
+  float* y;
+};
+struct CopyList {
+  static constexpr int longest = 24;
+  int copies = 0;
+  Copy copy[longest];
+};
+static_assert(sizeof(CopyList) <= 4096);
+thread_local CopyList waiting_copies;
+
+__global__ void copy_kernel(__grid_constant__ const CopyList list) {
+  const Copy& c = list.copy[blockIdx.y];
   const std::size_t i = thread_index();
-  if (i >= n) return;
+  if (i >= c.n) return;
   long long from = 0, to = 0;
-  find(axes, i, from, to);
-  y[to] = x[from];
+  if (c.n <= 0xffffffffu) {
+    find(c.axes, static_cast<unsigned>(i), from, to);
+  } else {
+    find(c.axes, i, from, to);
+  }
+  c.y[to] = c.x[from];
+}
+
+// What a copy reads or writes; strides are not negative.
+Range range_of(const Axes& axes, const float* p, const long long* strides) {
+  std::size_t last = 0;
+  for (int k = 0; k < axes.rank; ++k) last += static_cast<std::size_t>((axes.size[k] - 1) * strides[k]);
+  return {p, last + 1};
+}
+bool may_join(const CopyList& list, const Copy& c) {
+  const Range reads = range_of(c.axes, c.x, c.axes.a), writes = range_of(c.axes, c.y, c.axes.b);
+  return list.copies < CopyList::longest &&
+         std::none_of(list.copy, list.copy + list.copies, [&](const Copy& other) {
+           const Range written = range_of(other.axes, other.y, other.axes.b);
+           return written.meets(reads) || written.meets(writes) ||
+                  writes.meets(range_of(other.axes, other.x, other.axes.a));
+         });
 }
 
 void copy(const CopyDims& d, const float* x, float* y) {
@@ -121,7 +162,9 @@ void copy(const CopyDims& d, const float* x, float* y) {
   }
   if (d.zero_first) check(cudaMemsetAsync(y, 0, d.zero_first * sizeof(float), stream()), "copy");
   if (n == 0) return;
-  launch("copy", blocks(n, block), block, 0, copy_kernel, axes, n, x + d.in_offset, y + d.out_offset);
+  const Copy call{axes, n, x + d.in_offset, y + d.out_offset};
+  if (waiting_copies.copies == 0 || !may_join(waiting_copies, call)) stream();  // launches what waits
+  waiting_copies.copy[waiting_copies.copies++] = call;
 }
 
 // One thread for the four elements that share a group of random words.
@@ -144,6 +187,18 @@ void dropout(const DropoutDims& d, const float* x, const std::int32_t* keys, flo
 }
 
 }  // namespace
+
+void launch_copies(cudaStream_t to) {
+  const CopyList list = waiting_copies;
+  if (std::exchange(waiting_copies.copies, 0) == 0) return;
+  std::size_t longest = 0;
+  for (int k = 0; k < list.copies; ++k) longest = std::max(longest, list.copy[k].n);
+  launch_on(to, "copy", dim3(blocks(longest, block), static_cast<unsigned>(list.copies)), block, 0,
+            copy_kernel, list);
+}
+
+bool copies_wait() { return waiting_copies.copies > 0; }
+void forget_copies() { waiting_copies.copies = 0; }
 
 void add_elementwise(Backend& row) {
   row.unary = {unary};

@@ -20,7 +20,7 @@ __global__ void __launch_bounds__(list_threads) list_kernel(__grid_constant__ co
 
 void add_small(const Small& call) {
   if (call.rows * call.columns == 0) return;
-  if (waiting.calls == SmallList::longest) stream();  // launches it
+  if (waiting.calls == SmallList::longest || copies_wait()) stream();  // launches what waits
   add_to(waiting, call);
 }
 
@@ -30,11 +30,12 @@ void add_reduction(std::function<void(cudaStream_t, const SmallList&)> launch) {
 
 void add_reduction(const Range& reads, const Range& writes,
                    std::function<void(cudaStream_t, const SmallList&)> launch) {
-  if (waiting_reduction || !may_follow(waiting, reads, writes)) stream();
+  if (waiting_reduction || copies_wait() || !may_follow(waiting, reads, writes)) stream();
   waiting_reduction = std::move(launch);
 }
 
 void launch_small(cudaStream_t to) {
+  launch_copies(to);
   if (waiting.calls == 0 && !waiting_reduction) return;
   SmallList list = std::exchange(waiting, SmallList{});
   sort_by_wave(list);
@@ -43,8 +44,9 @@ void launch_small(cudaStream_t to) {
 }
 
 void forget_small() {
-  waiting.calls = 0;
+  waiting = SmallList{};
   waiting_reduction = nullptr;
+  forget_copies();
 }
 
 }  // namespace autodiff::kernels::cuda

@@ -22,6 +22,11 @@ void launch_small(cudaStream_t stream);
 /// Forgets it.
 void forget_small();
 
+/// Copies wait, too, but never at the same time as others do (elementwise.cu).
+bool copies_wait();
+void launch_copies(cudaStream_t stream);
+void forget_copies();
+
 /// Does a list; all threads of a block call it. `room`: SmallList::room floats of shared memory.
 __device__ inline void run_list(const SmallList& list, float* room) {
   const int warps = static_cast<int>(blockDim.x) / 32, warp = static_cast<int>(threadIdx.x) / 32,
