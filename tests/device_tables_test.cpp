@@ -31,7 +31,8 @@ float result_of(const PointwiseStep& step, const std::vector<float>& values) {
 
 // The table for one element, as a thread of the kernel walks it: arrays that are written, by number, and then
 // what goes to sums.
-std::vector<float> walk(const cuda::Chain& chain, std::vector<float> operands) {
+std::vector<float> walk(const cuda::Chain& all, std::vector<float> operands) {
+  const cuda::ChainTable& chain = all.table;
   std::vector<float> slots(static_cast<std::size_t>(chain.slots), NAN), sums(3, NAN);
   float v = NAN;
   const auto load = [&](int k) { return k == cuda::last_result ? v : slots.at(static_cast<std::size_t>(k)); };
@@ -40,10 +41,10 @@ std::vector<float> walk(const cuda::Chain& chain, std::vector<float> operands) {
     slots.at(chain.input[k].slot) = operands[chain.input[k].operand];
   }
   for (int s = 0; s < chain.steps; ++s) {
-    const cuda::Chain::Step& step = chain.step[s];
+    const cuda::ChainTable::Step& step = chain.step[s];
     float a = load(step.a);
     if (step.code < cuda::first_binary) {
-      a = unary_reference(static_cast<Unary>(step.code), a, static_cast<double>(step.constant));
+      a = unary_reference(static_cast<Unary>(step.code), a, static_cast<double>(all.constant[s]));
     } else {
       const float b = load(step.b);
       if (step.subtracts) a -= load(step.d);

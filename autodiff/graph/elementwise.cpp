@@ -38,6 +38,10 @@ class UnaryOp final : public OpBase<UnaryOp> {
     step.constant = constant_;
     return true;
   }
+  bool equals(const Op& other) const override {
+    const auto* o = dynamic_cast<const UnaryOp*>(&other);
+    return o && kind_ == o->kind_ && constant_ == o->constant_;
+  }
   bool cheap() const override {
     return kind_ == Unary::relu || kind_ == Unary::square || kind_ == Unary::scale || kind_ == Unary::shift;
   }
@@ -117,6 +121,10 @@ class BinaryOp final : public OpBase<BinaryOp> {
     step.is_binary = true;
     step.binary = kind_;
     return true;
+  }
+  bool equals(const Op& other) const override {
+    const auto* o = dynamic_cast<const BinaryOp*>(&other);
+    return o && kind_ == o->kind_;
   }
   bool cheap() const override { return kind_ != Binary::div; }
   std::vector<Value> derivative(const DerivativeArgs& args) const override {

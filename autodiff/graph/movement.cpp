@@ -129,6 +129,10 @@ class SliceOp final : public CopyOp<SliceOp> {
     d.in_offset = begin_ * d.in_stride[static_cast<std::size_t>(axis_)];
     return d;
   }
+  bool equals(const Op& other) const override {
+    const auto* o = dynamic_cast<const SliceOp*>(&other);
+    return o && axis_ == o->axis_ && begin_ == o->begin_;
+  }
   std::vector<Value> derivative(const DerivativeArgs& args) const override {
     const int size = args.y.shape()[axis_];
     return {pad(args.dy, axis_, begin_, args.x[0].shape()[axis_] - begin_ - size)};

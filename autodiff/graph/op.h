@@ -132,6 +132,11 @@ class Op {
     (void)step;
     return false;
   }
+  /// True only where the other op computes the same of the same inputs.
+  virtual bool equals(const Op& other) const {
+    (void)other;
+    return false;
+  }
   /// True where the op adds all rows of an input [..., columns] of this shape and divides by `divisor`:
   /// programs let the functions before it do that where they can.
   virtual bool adds_rows(const Shape& in, double& divisor) const {

@@ -1,5 +1,6 @@
 // Compiling, last: the kernel calls.
 #include <algorithm>
+#include <limits>
 
 #include "autodiff/program/compiler.h"
 
@@ -129,9 +130,7 @@ Program compile(const Graph& graph, std::span<const Value> outputs, const Compil
   CompileOptions own = options;
   own.backends = {row};
   own.threads = 1;
-  // Kernels of a device read from memory whatever they compute again: that pays for a difference from a mean,
-  // which takes the memory of what it is computed from, and not for longer chains.
-  own.recompute_longest = std::min(own.recompute_longest, 1);
+  own.recompute_above = std::numeric_limits<std::size_t>::max();
   return Program(detail::Compiler(graph, outputs, own).run());
 }
 

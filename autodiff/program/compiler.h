@@ -42,6 +42,7 @@ class Compiler {
     find_samples();
     fold_constants();
     assign_outputs();
+    merge_equal();
     pack_inputs();
     find_fixed();
     assign_levels();
@@ -73,6 +74,7 @@ class Compiler {
   bool is_output(int id) const;
 
   class Rewriting;  // rewrite.h: another graph in place of the one so far
+  void merge_equal();    // merge.cpp: what is computed twice
   // pack.cpp: what need not be done for every chunk, or every run
   void pack_inputs();
   void find_fixed();

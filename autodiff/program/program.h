@@ -28,15 +28,12 @@ struct CompileOptions {
   /// read are computed again there instead of being kept. Values are the same; sums may be cut into other
   /// chunks.
   std::size_t recompute_above = 4 << 20;
-  /// So many of them in a row at the most; a value at the end of more is kept. Without a limit the sums of a
-  /// residual net would lead back to its first layer.
-  int recompute_longest = 7;
   /// True for callers who bind parameters anew whenever their elements have changed: what depends on
   /// parameters alone (filters that batch norm was folded into, say) is computed by the first run after that,
   /// and kept.
   bool parameters_stay = false;
-  /// Where the program runs. On a device `backends` and `threads` do not matter, each kernel meets all samples,
-  /// and no more than one function in a row is computed again.
+  /// Where the program runs. On a device the options above do not matter: each kernel meets all samples, and
+  /// nothing is computed again.
   Device device = kernels::default_device();
 };
 

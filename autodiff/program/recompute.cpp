@@ -13,6 +13,14 @@
 #include "autodiff/program/rewrite.h"
 
 namespace autodiff::detail {
+namespace {
+
+// Longest chain of cheap ops that is computed again; a value at its end is kept. Without a limit the sums of
+// a residual net would lead back to its first layer.
+constexpr int longest_chain = 7;
+
+}  // namespace
+
 // For each node the number of cheap ops in a row that lead to it; 0: it is kept.
 std::vector<int> Compiler::chains() {
   std::vector<int> chain(infos_.size(), 0);
@@ -25,7 +33,7 @@ std::vector<int> Compiler::chains() {
     for (const Value& in : node(id).inputs)
       longest = std::max(longest, chain[static_cast<std::size_t>(in.id)]);
     if (!op->alias()) ++longest;
-    chain[static_cast<std::size_t>(id)] = longest > options_.recompute_longest ? 0 : longest;
+    chain[static_cast<std::size_t>(id)] = longest > longest_chain ? 0 : longest;
   }
   return chain;
 }

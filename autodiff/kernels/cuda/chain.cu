@@ -1,6 +1,6 @@
-// Chains of element-wise functions, one kernel each, which interprets the table of chain_table.h, and forms
-// sums over rows of what the functions give. No compiler is needed at run time.
-#include "autodiff/kernels/cuda/chain_table.h"
+// Chains of element-wise functions, one kernel each, which forms sums over rows of what the functions give,
+// too. Those of chain_patterns.h are compiled, others are interpreted: no compiler is needed at run time.
+#include "autodiff/kernels/cuda/chain_patterns.h"
 #include "autodiff/kernels/cuda/columns_inl.h"
 #include "autodiff/kernels/cuda/small.h"
 #include "autodiff/tensor/error.h"
@@ -69,159 +69,242 @@ __device__ void apply_binary(Binary kind, Elements<width>& a, const Elements<wid
   }
 }
 
-// True for the block that has joined the parts of its tile.
+// What a thread does: its columns of row after row from `first` on, `step` rows apart.
+struct Rows {
+  std::size_t column, first, last, step;
+  __device__ explicit Rows(const Columns& at, int width) {
+    const int tid = static_cast<int>(threadIdx.x), lane = tid % at.lanes;
+    column = static_cast<std::size_t>(blockIdx.x) * static_cast<std::size_t>(at.lanes * width) +
+             static_cast<std::size_t>(lane * width);
+    first = blockIdx.y * at.rows_each + static_cast<std::size_t>(tid / at.lanes);
+    last = column < at.inner ? min(at.rows, (blockIdx.y + 1) * at.rows_each) : 0;
+    step = static_cast<std::size_t>(static_cast<int>(blockDim.x) / at.lanes);
+  }
+};
+
+// What is the same for all rows: some of a row, or a number.
+template <int width>
+__device__ void read_once(const Chain& chain, bool is_single, int number, std::size_t column,
+                          Elements<width>& to) {
+  if (!is_single) return read(chain.operands[number] + column, to);
+  to.v[0] = *chain.operands[number];
+#pragma unroll
+  for (int e = 1; e < width; ++e) to.v[e] = to.v[0];
+}
+
+// A chain as its table says.
 template <int width, int sums>
-__device__ bool run_chain(const Chain& chain, const Columns& at) {
+__device__ void interpret(const Chain& chain, const Columns& at, double (&total)[width][sums]) {
   using Vector = Elements<width>;
+  const ChainTable& table = chain.table;
   float* room = block_memory();  // [slot][thread][width]
   const int threads = static_cast<int>(blockDim.x), tid = static_cast<int>(threadIdx.x);
   const auto slot = [&](int number) { return room + (number * threads + tid) * width; };
-  const std::size_t column =
-      static_cast<std::size_t>(blockIdx.x) * static_cast<std::size_t>(at.lanes * width) +
-      static_cast<std::size_t>(tid % at.lanes * width);
-  const std::size_t last = min(at.rows, (blockIdx.y + 1) * at.rows_each);
-  double total[width][sums > 0 ? sums : 1] = {};
-  if (column < at.inner) {
-    for (int k = chain.inputs; k < chain.inputs + chain.once; ++k) {
-      const int number = chain.input[k].operand;
-      Vector some;
-      if (number < chain.single_from) {
-        read(chain.operands[number] + column, some);
+  const Rows rows(at, width);
+  if (rows.last == 0) return;
+  for (int k = table.inputs; k < table.inputs + table.once; ++k) {
+    const int number = table.input[k].operand;
+    Vector some;
+    read_once(chain, number >= table.single_from, number, rows.column, some);
+    write(some, slot(table.input[k].slot));
+  }
+  for (std::size_t row = rows.first; row < rows.last; row += rows.step) {
+    const std::size_t i = row * at.inner + rows.column;
+    constexpr int together = 4;
+    for (int k = 0; k < table.inputs; k += together) {
+      Vector some[together];
+#pragma unroll
+      for (int e = 0; e < together; ++e) {
+        if (k + e < table.inputs) read(chain.operands[table.input[k + e].operand] + i, some[e]);
+      }
+#pragma unroll
+      for (int e = 0; e < together; ++e) {
+        if (k + e < table.inputs) write(some[e], slot(table.input[k + e].slot));
+      }
+    }
+    Vector v{};
+    for (int s = 0; s < table.steps; ++s) {
+      const ChainTable::Step now = table.step[s];
+      const auto source = [&](int number) {
+        Vector out = v;
+        if (number != last_result) read(slot(number), out);
+        return out;
+      };
+      Vector a = source(now.a);
+      if (now.code < first_binary) {
+        apply_unary(static_cast<Unary>(now.code), chain.constant[s], a);
       } else {
-        some.v[0] = *chain.operands[number];
-#pragma unroll
-        for (int e = 1; e < width; ++e) some.v[e] = some.v[0];
+        const Vector b = source(now.b);
+        if (now.subtracts) apply_binary(Binary::sub, a, source(now.d));
+        apply_binary(static_cast<Binary>(now.code - first_binary), a, b);
+        if (now.adds) apply_binary(Binary::add, a, source(now.c));
       }
-      write(some, slot(chain.input[k].slot));
+      v = a;
+      if (now.y != no_slot) write(v, chain.operands[now.y] + i);
+      if (now.slot != no_slot) write(v, slot(now.slot));
+#pragma unroll
+      for (int k = 0; k < sums; ++k) {
+        if (now.sum != k) continue;
+#pragma unroll
+        for (int w = 0; w < width; ++w) total[w][k] += static_cast<double>(v.v[w]);
+      }
     }
-    constexpr int ahead = 4;  // arrays of which the next row is on its way meanwhile
-    Vector next[ahead];
-    const auto fetch = [&](std::size_t row) {
-#pragma unroll
-      for (int k = 0; k < ahead; ++k) {
-        if (k < chain.inputs && row < last)
-          read(chain.operands[chain.input[k].operand] + row * at.inner + column, next[k]);
-      }
-    };
-    const auto step = static_cast<std::size_t>(threads / at.lanes);
-    std::size_t row = blockIdx.y * at.rows_each + static_cast<std::size_t>(tid / at.lanes);
-    fetch(row);
-    for (; row < last; row += step) {
-      const std::size_t i = row * at.inner + column;
-#pragma unroll
-      for (int k = 0; k < ahead; ++k) {
-        if (k < chain.inputs) write(next[k], slot(chain.input[k].slot));
-      }
-      for (int k = ahead; k < chain.inputs; ++k) {
-        Vector some;
-        read(chain.operands[chain.input[k].operand] + i, some);
-        write(some, slot(chain.input[k].slot));
-      }
-      fetch(row + step);
-      Vector v{};
-      for (int s = 0; s < chain.steps; ++s) {
-        const Chain::Step now = chain.step[s];
-        const auto source = [&](int number) {
-          Vector out = v;
-          if (number != last_result) read(slot(number), out);
-          return out;
-        };
-        Vector a = source(now.a);
-        if (now.code < first_binary) {
-          apply_unary(static_cast<Unary>(now.code), now.constant, a);
+  }
+}
+
+template <int n, class Body>
+__device__ void each(const Body& body) {
+  [&]<int... k>(std::integer_sequence<int, k...>) { (body(std::integral_constant<int, k>{}), ...); }
+  (std::make_integer_sequence<int, n>{});
+}
+
+// The same for a table that is known to the compiler.
+template <int pattern, int width, int sums>
+__device__ void run_pattern(const Chain& chain, const Columns& at, double (&total)[width][sums]) {
+  using Vector = Elements<width>;
+  constexpr ChainTable table = patterns::tables[pattern];
+  const Rows rows(at, width);
+  if (rows.first >= rows.last) return;
+  Vector value[table.slots], next[table.inputs];
+  each<table.once>([&](auto k) {
+    constexpr ChainTable::Input in = patterns::tables[pattern].input[table.inputs + k()];
+    read_once(chain, in.operand >= table.single_from, in.operand, rows.column, value[in.slot]);
+  });
+  // The next row is on its way while this one is worked on.
+  const auto fetch = [&](std::size_t row) {
+    if (row >= rows.last) return;
+    each<table.inputs>([&](auto k) {
+      constexpr ChainTable::Input in = patterns::tables[pattern].input[k()];
+      read(chain.operands[in.operand] + row * at.inner + rows.column, next[k()]);
+    });
+  };
+  fetch(rows.first);
+  for (std::size_t row = rows.first; row < rows.last; row += rows.step) {
+    each<table.inputs>([&](auto k) {
+      constexpr ChainTable::Input in = patterns::tables[pattern].input[k()];
+      value[in.slot] = next[k()];
+    });
+    fetch(row + rows.step);
+    Vector v{};
+    each<table.steps>([&](auto s) {
+      constexpr ChainTable::Step now = patterns::tables[pattern].step[s()];
+      Vector a = now.a == last_result ? v : value[now.a == last_result ? 0 : now.a];
+      const auto other = [&](auto number) {
+        if constexpr (number() == last_result) {
+          return v;
         } else {
-          const Vector b = source(now.b);
-          if (now.subtracts) apply_binary(Binary::sub, a, source(now.d));
-          apply_binary(static_cast<Binary>(now.code - first_binary), a, b);
-          if (now.adds) apply_binary(Binary::add, a, source(now.c));
+          return value[number()];
         }
-        v = a;
-        if (now.y != no_slot) write(v, chain.operands[now.y] + i);
-        if (now.slot != no_slot) write(v, slot(now.slot));
-#pragma unroll
-        for (int k = 0; k < sums; ++k) {
-          if (now.sum != k) continue;
-#pragma unroll
-          for (int w = 0; w < width; ++w) total[w][k] += static_cast<double>(v.v[w]);
-        }
+      };
+      if constexpr (now.code < first_binary) {
+        apply_unary(static_cast<Unary>(now.code), chain.constant[s()], a);
+      } else {
+        const Vector b = other(std::integral_constant<int, now.b>{});
+        if constexpr (now.subtracts)
+          apply_binary(Binary::sub, a, other(std::integral_constant<int, now.d>{}));
+        apply_binary(static_cast<Binary>(now.code - first_binary), a, b);
+        if constexpr (now.adds) apply_binary(Binary::add, a, other(std::integral_constant<int, now.c>{}));
       }
-    }
+      v = a;
+      if constexpr (now.y != no_slot) write(v, chain.operands[now.y] + row * at.inner + rows.column);
+      if constexpr (now.slot != no_slot) value[now.slot] = v;
+      if constexpr (now.sum != no_slot) {
+#pragma unroll
+        for (int w = 0; w < width; ++w) total[w][now.sum] += static_cast<double>(v.v[w]);
+      }
+    });
+  }
+}
+
+// `pattern`: -1 for a chain that is interpreted. True for the block that has joined the parts of its tile.
+template <int pattern, int width, int sums>
+__device__ bool run_chain(const Chain& chain, const Columns& at) {
+  double total[width][sums > 0 ? sums : 1] = {};
+  if constexpr (pattern < 0) {
+    interpret(chain, at, total);
+  } else {
+    run_pattern<pattern>(chain, at, total);
   }
   if constexpr (sums == 0) {
     return false;
   } else {
     __syncthreads();  // the slots are not needed any more
-    return join_columns<Sum>(
-        at, total, reinterpret_cast<double*>(room), [&](std::size_t, std::size_t c, const double* all) {
+    return join_columns<Sum>(at, total, reinterpret_cast<double*>(block_memory()),
+                             [&](std::size_t, std::size_t c, const double* all) {
 #pragma unroll
-          for (int k = 0; k < sums; ++k) {
-            chain.operands[chain.sums_from + k][c] = static_cast<float>(all[k] / chain.divisor[k]);
-          }
-        });
+                               for (int k = 0; k < sums; ++k) {
+                                 chain.operands[chain.table.sums_from + k][c] =
+                                     static_cast<float>(all[k] / chain.divisor[k]);
+                               }
+                             });
   }
 }
 
-template <int width, int sums>
+template <int pattern, int width, int sums>
 __global__ void __launch_bounds__(most_threads)
     chain_kernel(__grid_constant__ const Chain chain, const Columns at) {
-  run_chain<width, sums>(chain, at);
+  run_chain<pattern, width, sums>(chain, at);
 }
 
 // The same, and then, by the block that is done last of all, what waits for the sums.
-template <int width, int sums>
+template <int pattern, int width, int sums>
 __global__ void __launch_bounds__(most_threads)
     chain_and_list_kernel(__grid_constant__ const Chain chain, const Columns at,
                           __grid_constant__ const SmallList then) {
-  if (!run_chain<width, sums>(chain, at) || !is_last_tile(at)) return;
+  if (!run_chain<pattern, width, sums>(chain, at) || !is_last_tile(at)) return;
   run_list(then, block_memory());
 }
 static_assert(sizeof(Chain) + sizeof(Columns) + sizeof(SmallList) <= 4096);
 static_assert(SmallList::room * sizeof(float) <= most_bytes);
 
-template <int width, int sums>
+template <int pattern, int width, int sums>
 void launch_chain(const Chain& chain, std::size_t rows, std::size_t columns) {
-  const std::size_t a_thread = static_cast<std::size_t>(std::max(chain.slots, 1)) * width * sizeof(float);
+  const int slots = pattern < 0 ? std::max(chain.table.slots, 1) : 0;
+  const std::size_t a_thread = static_cast<std::size_t>(slots) * width * sizeof(float);
   unsigned threads = most_threads;
   while (threads > 32 && a_thread * threads > most_bytes) threads /= 2;
-  if (a_thread * threads > most_bytes)
-    fail("cuda: a chain of ", chain.slots, " values at a time is too long");
+  if (a_thread * threads > most_bytes) fail("cuda: a chain of ", slots, " values at a time is too long");
   const auto cut = cut_columns(1, rows, columns, width, threads, sums, 4, sums ? 256 : 1024);
   std::size_t bytes = a_thread * threads;
-  if (sums > 0) {
+  if constexpr (sums == 0) {
+    launch("chain", cut.grid, threads, bytes, chain_kernel<pattern, width, 0>, chain, cut.columns);
+  } else {
     bytes = std::max(bytes, sizeof(double) * static_cast<std::size_t>(
                                                  join_doubles(sums, width, static_cast<int>(threads))));
-  }
-  if constexpr (sums == 0) {
-    launch("chain", cut.grid, threads, bytes, chain_kernel<width, 0>, chain, cut.columns);
-  } else {
     stream();  // launches what waits
     add_reduction([=](cudaStream_t to, const SmallList& then) {
       Columns at = cut.columns;
       at.partials = static_cast<double*>(partials());
       at.counters = counters();
       if (then.calls == 0) {
-        launch_on(to, "chain", cut.grid, threads, bytes, chain_kernel<width, sums>, chain, at);
+        launch_on(to, "chain", cut.grid, threads, bytes, chain_kernel<pattern, width, sums>, chain, at);
       } else {
         launch_on(to, "chain", cut.grid, threads, std::max(bytes, SmallList::room * sizeof(float)),
-                  chain_and_list_kernel<width, sums>, chain, at, then);
+                  chain_and_list_kernel<pattern, width, sums>, chain, at, then);
       }
     });
   }
 }
 
 template <int width>
-void launch_chain(const Chain& chain, std::size_t rows, std::size_t columns) {
+void launch_interpreted(const Chain& chain, std::size_t rows, std::size_t columns) {
   static_assert(most_pointwise_sums == 3);
-  switch (chain.sums) {
+  switch (chain.table.sums) {
     case 0:
-      return launch_chain<width, 0>(chain, rows, columns);
+      return launch_chain<-1, width, 0>(chain, rows, columns);
     case 1:
-      return launch_chain<width, 1>(chain, rows, columns);
+      return launch_chain<-1, width, 1>(chain, rows, columns);
     case 2:
-      return launch_chain<width, 2>(chain, rows, columns);
+      return launch_chain<-1, width, 2>(chain, rows, columns);
     default:
-      return launch_chain<width, 3>(chain, rows, columns);
+      return launch_chain<-1, width, 3>(chain, rows, columns);
   }
+}
+
+template <int... k>
+void launch_pattern(int pattern, const Chain& chain, std::size_t rows, std::size_t columns,
+                    std::integer_sequence<int, k...>) {
+  (void)((pattern == k && (launch_chain<k, 4, patterns::tables[k].sums>(chain, rows, columns), true)) || ...);
 }
 
 void pointwise(const PointwiseDims& d, std::size_t rows, float* const* operands) {
@@ -230,11 +313,16 @@ void pointwise(const PointwiseDims& d, std::size_t rows, float* const* operands)
   if (rows * d.columns == 0 && d.sums.empty()) return;
   Chain chain = chain_of(d);
   bool fours = d.columns % 4 == 0;
-  for (int k = 0; k < chain.sums_from + chain.sums; ++k) {
+  for (int k = 0; k < chain.table.sums_from + chain.table.sums; ++k) {
     chain.operands[k] = operands[k];
-    fours = fours && (k >= chain.single_from || is_aligned(operands[k]));
+    fours = fours && (k >= chain.table.single_from || is_aligned(operands[k]));
   }
-  fours ? launch_chain<4>(chain, rows, d.columns) : launch_chain<1>(chain, rows, d.columns);
+  const int pattern = fours ? pattern_of(chain.table) : -1;
+  if (pattern >= 0) {
+    launch_pattern(pattern, chain, rows, d.columns, std::make_integer_sequence<int, patterns::count>{});
+  } else {
+    fours ? launch_interpreted<4>(chain, rows, d.columns) : launch_interpreted<1>(chain, rows, d.columns);
+  }
 }
 
 }  // namespace

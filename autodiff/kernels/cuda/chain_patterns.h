@@ -1,0 +1,91 @@
+// Chains that have a kernel of their own, in which every value is in a register: those of residual nets and
+// perceptrons. Others are interpreted, which takes two to three times as long. No CUDA in here.
+#pragma once
+
+#include <array>
+#include <initializer_list>
+
+#include "autodiff/kernels/cuda/chain_table.h"
+
+namespace autodiff::kernels::cuda {
+
+/// As PointwiseDims, of a length known to the compiler.
+struct Pattern {
+  template <class T, std::size_t most>
+  struct List {
+    std::array<T, most> items = {};
+    std::size_t count = 0;
+    constexpr List(std::initializer_list<T> list) {
+      for (const T& item : list) items[count++] = item;
+    }
+    constexpr std::size_t size() const { return count; }
+    constexpr const T& operator[](std::size_t i) const { return items[i]; }
+  };
+  int full = 0, repeated = 0, single = 0;
+  List<PointwiseStep, 8> steps;
+  List<PointwiseSum, most_pointwise_sums> sums = {};
+};
+
+namespace patterns {
+
+constexpr PointwiseStep binary(Binary kind, int a, int b, int y) {
+  return {.is_binary = true, .binary = kind, .a = a, .b = b, .y = y};
+}
+constexpr PointwiseStep add(int a, int b, int y) { return binary(Binary::add, a, b, y); }
+constexpr PointwiseStep sub(int a, int b, int y) { return binary(Binary::sub, a, b, y); }
+constexpr PointwiseStep mul(int a, int b, int y) { return binary(Binary::mul, a, b, y); }
+constexpr PointwiseStep relu_grad(int a, int b, int y) { return binary(Binary::relu_grad, a, b, y); }
+constexpr PointwiseStep mul_add(int a, int b, int c, int y) {
+  PointwiseStep step = mul(a, b, y);
+  step.adds = true;
+  step.c = c;
+  return step;
+}
+constexpr PointwiseStep relu(int a, int y) { return {.unary = Unary::relu, .a = a, .y = y}; }
+
+/// Operands: arrays from 0 on, then rows, then what only steps have.
+constexpr Pattern list[] = {
+    // relu of x + b, of x + b + z, and the gradient
+    {2, 1, 0, {add(0, 2, 3), relu(3, 1)}},
+    {3, 1, 0, {add(0, 3, 4), add(4, 1, 5), relu(5, 2)}},
+    {3, 1, 0, {add(0, 3, 4), add(1, 4, 5), relu(5, 2)}},
+    {3, 0, 0, {relu_grad(0, 1, 2)}, {{0}}},
+    // batch norm: x - m kept, relu of (x - m) f + b, of (x - m) f + b + z, of the sum of two norms
+    {3, 3, 0, {sub(0, 3, 1), mul_add(1, 4, 5, 7), relu(7, 2)}},
+    {4, 3, 0, {sub(0, 4, 1), mul_add(1, 5, 6, 8), add(8, 2, 7), relu(7, 3)}},
+    {6, 6, 0, {sub(0, 6, 1), mul_add(1, 7, 8, 13), relu(13, 2), sub(3, 9, 4), mul_add(4, 10, 11, 5)}},
+    // its gradient: g after relu, g f, and the sums of g and of g (x - m); of a sum of two gradients; and of
+    // the
+    // sum of two norms
+    {4, 1, 0, {relu_grad(0, 1, 5), mul(5, 4, 2), mul(5, 3, 6)}, {{0}, {2}}},
+    {5, 1, 0, {relu_grad(0, 1, 2), mul(2, 5, 3), mul(2, 4, 6)}, {{0}, {2}}},
+    {6, 1, 0, {add(0, 1, 7), relu_grad(2, 7, 3), mul(3, 6, 4), mul(3, 5, 7)}, {{1}, {3}}},
+    {5, 1, 0, {add(0, 1, 6), relu_grad(2, 6, 7), mul(7, 5, 3), mul(7, 4, 6)}, {{1}, {3}}},
+    {8,
+     2,
+     0,
+     {add(0, 1, 10), relu_grad(2, 10, 3), mul(3, 8, 4), mul(3, 5, 10), mul(3, 9, 6), mul(3, 7, 11)},
+     {{1}, {3}, {5}}},
+    // and the rest of it, with (x - m) from before
+    {3, 2, 0, {mul_add(0, 3, 4, 6), add(1, 6, 2)}},
+    {6, 4, 0, {mul_add(0, 6, 7, 11), add(1, 11, 2), mul_add(3, 8, 9, 10), add(4, 10, 5)}},
+};
+inline constexpr int count = static_cast<int>(std::size(list));
+
+template <int... k>
+constexpr std::array<ChainTable, sizeof...(k)> tables_of(std::integer_sequence<int, k...>) {
+  return {table_of(list[k])...};
+}
+inline constexpr std::array<ChainTable, count> tables = tables_of(std::make_integer_sequence<int, count>{});
+
+}  // namespace patterns
+
+/// The pattern that a chain is of, or -1.
+inline int pattern_of(const ChainTable& table) {
+  for (int k = 0; k < patterns::count; ++k) {
+    if (patterns::tables[static_cast<std::size_t>(k)] == table) return k;
+  }
+  return -1;
+}
+
+}  // namespace autodiff::kernels::cuda
