@@ -133,7 +133,7 @@ TEST_CASE(
 // anything anywhere.
 TEST_CASE("small calls give the same by threads that wait between waves as one after the other") {
   constexpr int threads = 4;
-  int placed = 0;
+  int aligned = 0, waited = 0, loads = 0, kept_back = 0;
   for (std::uint64_t seed = 0; seed < 400; ++seed) {
     const Random random{Seed{seed}};
     Picker pick{random};
@@ -141,24 +141,17 @@ TEST_CASE("small calls give the same by threads that wait between waves as one a
     std::vector<float> memory(size), in_turn;
     for (std::size_t i = 0; i < size; ++i) memory[i] = static_cast<float>(random.normal(5000 + i));
     in_turn = memory;
-    cuda::SmallList list;
-    if (seed % 3 == 0) list.used = cuda::SmallList::room - 40;  // there may be no place for it
+    cuda::SmallCalls calls;
     std::vector<float> room(cuda::SmallList::room, NAN);
-    const auto read = [](const float* p) { return *p; };
-    const auto moved = [](cuda::Small s, const std::vector<float>& from, std::vector<float>& to) {
-      if (s.a) s.a = to.data() + (s.a - from.data());
-      if (s.b) s.b = to.data() + (s.b - from.data());
-      s.y = to.data() + (s.y - from.data());
-      return s;
-    };
-    const auto run = [&](const cuda::Small& s, int first, int step) {
+    const auto run = [&](const cuda::SmallList::Call& c, float* where, int first, int step) {
       cuda::run_small(
-          s, room.data(), first, step, read,
+          c, where, first, step,
           [&](float a) {
-            return unary_reference(static_cast<Unary>(s.code), a, static_cast<double>(s.constant));
+            return unary_reference(static_cast<Unary>(c.code), a, static_cast<double>(c.constant));
           },
-          [&](float a, float b) { return binary_reference(static_cast<Binary>(s.code), a, b); });
+          [&](float a, float b) { return binary_reference(static_cast<Binary>(c.code), a, b); });
     };
+    const auto read = [](const float* p) { return *p; };
     for (int k = 0; k < cuda::SmallList::longest; ++k) {
       cuda::Small s;
       s.kind = static_cast<cuda::Small::Kind>(pick(4));
@@ -178,33 +171,60 @@ TEST_CASE("small calls give the same by threads that wait between waves as one a
       s.b = memory.data() + (128 - half) + place();
       if (s.kind != cuda::Small::Kind::binary) s.b = nullptr;
       if (s.kind == cuda::Small::Kind::zero) s.a = nullptr;
-      cuda::add_to(list, s);
-      run(moved(s, memory, in_turn), 0, 1);
+      REQUIRE(calls.add(s));
+      // The same call alone, with the other memory as its room.
+      cuda::SmallCalls alone;
+      REQUIRE(alone.add(s));
+      cuda::SmallList::Call c = alone.list().call[0];
+      const auto at = [&](const float* p) { return static_cast<short>(p ? p - memory.data() : 0); };
+      c.a = at(s.a), c.b = at(s.b), c.y = at(s.y);
+      run(c, in_turn.data(), 0, 1);
     }
-    cuda::sort_by_wave(list);
+    cuda::SmallList list = calls.list();
+    REQUIRE(list.calls == cuda::SmallList::longest);
     std::vector<float> by_waves = memory;
-    CHECK(list.waves > 1);
-    CHECK(list.waves < list.calls);
-    CHECK(list.used <= cuda::SmallList::room);
     for (int k = 0; k < list.calls; ++k) {
-      if (k > 0) CHECK(list.call[k - 1].wave <= list.call[k].wave);
-      placed += list.call[k].a_place >= 0 && !list.call[k].loads_a;
-      list.call[k] = moved(list.call[k], memory, by_waves);
-      cuda::load_small(list.call[k], room.data(), 0, 1, read);
+      cuda::SmallList::Call& c = list.call[k];
+      if (k > 0) {
+        CHECK(list.call[k - 1].wave <= c.wave);
+        (list.call[k - 1].wave == c.wave ? aligned : waited) += 1;
+      }
+      loads += c.loads_a + c.loads_b;
+      kept_back += !c.stores;
+      cuda::load_small(c, room.data(), 0, 1, read);
+      c.y_to = by_waves.data() + (c.y_to - memory.data());
     }
     for (int first = 0; first < list.calls;) {
       int last = first;
       while (last < list.calls && list.call[last].wave == list.call[first].wave) ++last;
       for (int t = 0; t < threads; ++t) {  // each does all of the wave, before the next begins
         const int thread = seed % 2 ? t : threads - 1 - t;
-        for (int k = first; k < last; ++k) run(list.call[k], thread, threads);
+        for (int k = first; k < last; ++k) run(list.call[k], room.data(), thread, threads);
       }
       first = last;
     }
+    for (int k = list.calls - 1; k >= 0; --k) cuda::store_small(list.call[k], room.data(), 0, 1);
     INFO("list " << seed);
     CHECK(std::memcmp(by_waves.data(), in_turn.data(), size * sizeof(float)) == 0);
   }
-  CHECK(placed > 1000);
+  CHECK(aligned > 1000);
+  CHECK(waited > 1000);
+  CHECK(loads < 400 * 40);
+  CHECK(kept_back > 100);
+}
+
+TEST_CASE("a list takes no call for which it has no room") {
+  std::vector<float> memory(5000);
+  cuda::Small s{.columns = 1000, .a_column = 1, .y_column = 1, .a = memory.data(), .y = memory.data() + 1000};
+  cuda::SmallCalls calls;
+  CHECK(calls.add(s));
+  CHECK(calls.add(s));
+  s.y += 1000;
+  CHECK(calls.add(s));
+  s.y += 1000;
+  CHECK(!calls.add(s));
+  s = {.columns = 2, .a_column = 4000, .y_column = 1, .a = memory.data(), .y = memory.data() + 2000};
+  CHECK(!cuda::SmallCalls().add(s));
 }
 
 // A reduction is y[i] = the sum of x[i], x[i + 8], ...; lists are of calls far apart, so that some may follow
@@ -224,8 +244,8 @@ TEST_CASE("a list that may follow a reduction gives the same after it as before 
       s.y_column = 1;
       s.a = start.data() + pick(200), s.b = start.data() + pick(200), s.y = start.data() + pick(200);
     }
-    cuda::SmallList list;
-    for (const cuda::Small& s : calls) cuda::add_to(list, s);
+    cuda::SmallCalls list;
+    for (const cuda::Small& s : calls) REQUIRE(list.add(s));
     const auto both = [&](bool list_first) {
       std::vector<float> memory = start;
       const auto run_list = [&] {
@@ -245,7 +265,7 @@ TEST_CASE("a list that may follow a reduction gives the same after it as before 
       if (!list_first) run_list();
       return memory;
     };
-    if (cuda::may_follow(list, {start.data() + x, 64}, {start.data() + y, 8})) {
+    if (list.may_follow({start.data() + x, 64}, {start.data() + y, 8})) {
       ++followed;
       INFO("list " << seed);
       CHECK(both(true) == both(false));

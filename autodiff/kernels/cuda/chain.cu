@@ -255,7 +255,7 @@ __global__ void __launch_bounds__(most_threads)
   run_list(then, block_memory());
 }
 static_assert(sizeof(Chain) + sizeof(Columns) + sizeof(SmallList) <= 4096);
-static_assert(SmallList::room * sizeof(float) <= most_bytes);
+static_assert(list_floats * sizeof(float) <= most_bytes);
 
 template <int pattern, int width, int sums>
 void launch_chain(const Chain& chain, std::size_t rows, std::size_t columns) {
@@ -279,7 +279,7 @@ void launch_chain(const Chain& chain, std::size_t rows, std::size_t columns) {
       if (then.calls == 0) {
         launch_on(to, "chain", cut.grid, threads, bytes, chain_kernel<pattern, width, sums>, chain, at);
       } else {
-        launch_on(to, "chain", cut.grid, threads, std::max(bytes, SmallList::room * sizeof(float)),
+        launch_on(to, "chain", cut.grid, threads, std::max(bytes, list_floats * sizeof(float)),
                   chain_and_list_kernel<pattern, width, sums>, chain, at, then);
       }
     });

@@ -57,7 +57,8 @@ constexpr ChainTable table_of(const Dims& d) {
     if (slots[number] < 0) {
       slots[number] = t.slots++;
       if (writer[number] < 0) {
-        (number < d.full ? t.input[t.inputs++] : once[t.once++]) = {byte(number), byte(slots[number])};
+        ChainTable::Input& in = number < d.full ? t.input[t.inputs++] : once[t.once++];
+        in = ChainTable::Input{byte(number), byte(slots[number])};
       }
     }
     if (writer[number] >= 0) t.step[writer[number]].slot = byte(slots[number]);

@@ -15,15 +15,15 @@ __global__ void unary_kernel(Unary kind, float constant, std::size_t n, const fl
 
 void unary(const UnaryDims& d, const float* x, float* y) {
   if (d.n == 0) return;
-  if (d.n <= most_small) {
-    return add_small({.kind = Small::Kind::unary,
-                      .code = static_cast<unsigned char>(d.kind),
-                      .columns = static_cast<int>(d.n),
-                      .a_column = 1,
-                      .y_column = 1,
-                      .constant = d.constant,
-                      .a = x,
-                      .y = y});
+  if (d.n <= most_small && add_small({.kind = Small::Kind::unary,
+                                      .code = static_cast<unsigned char>(d.kind),
+                                      .columns = static_cast<int>(d.n),
+                                      .a_column = 1,
+                                      .y_column = 1,
+                                      .constant = d.constant,
+                                      .a = x,
+                                      .y = y})) {
+    return;
   }
   launch("unary", blocks(d.n, block), block, 0, unary_kernel, d.kind, d.constant, d.n, x, y);
 }
@@ -96,7 +96,7 @@ void binary(const BinaryDims& d, const float* a, const float* b, float* y) {
     call.y_row = call.columns;
     call.y_column = 1;
     call.a = a, call.b = b, call.y = y;
-    return add_small(call);
+    if (add_small(call)) return;
   }
   launch("binary", blocks(n, block), block, 0, binary_kernel, d.kind, axes, n, a, b, y);
 }
@@ -150,15 +150,15 @@ void copy(const CopyDims& d, const float* x, float* y) {
   Axes axes{};
   const std::size_t n = fill(axes, d, d.in_stride, d.out_stride);
   if (n > 0 && n <= most_small && d.rank <= 2 && d.zero_first <= most_small) {
-    if (d.zero_first) {
-      add_small(
-          {.kind = Small::Kind::zero, .columns = static_cast<int>(d.zero_first), .y_column = 1, .y = y});
-    }
+    const bool zeroed =
+        d.zero_first == 0 ||
+        add_small(
+            {.kind = Small::Kind::zero, .columns = static_cast<int>(d.zero_first), .y_column = 1, .y = y});
     Small call = small(d, d.in_stride);
     call.y_row = d.rank == 2 ? static_cast<int>(d.out_stride[0]) : 0;
     call.y_column = static_cast<int>(d.out_stride[static_cast<std::size_t>(d.rank - 1)]);
     call.a = x + d.in_offset, call.y = y + d.out_offset;
-    return add_small(call);
+    if (zeroed && add_small(call)) return;
   }
   if (d.zero_first) check(cudaMemsetAsync(y, 0, d.zero_first * sizeof(float), stream()), "copy");
   if (n == 0) return;

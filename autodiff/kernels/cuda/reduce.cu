@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(threads) columns_kernel(const Reduction d) {
 template <class Kind, int width>
 __global__ void __launch_bounds__(threads)
     columns_and_list_kernel(const Reduction d, __grid_constant__ const SmallList then) {
-  __shared__ float room[SmallList::room];
+  __shared__ __align__(16) float room[list_floats];
   if (reduce_columns<Kind, width>(d) && is_last_tile(d.columns)) run_list(then, room);
 }
 

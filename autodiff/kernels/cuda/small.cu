@@ -7,21 +7,23 @@ namespace {
 
 constexpr unsigned list_threads = 512;
 
-thread_local SmallList waiting;
+thread_local SmallCalls waiting;
 thread_local std::function<void(cudaStream_t, const SmallList&)> waiting_reduction;
 
 // One block.
 __global__ void __launch_bounds__(list_threads) list_kernel(__grid_constant__ const SmallList list) {
-  __shared__ float room[SmallList::room];
+  __shared__ __align__(16) float room[list_floats];
   run_list(list, room);
 }
 
 }  // namespace
 
-void add_small(const Small& call) {
-  if (call.rows * call.columns == 0) return;
-  if (waiting.calls == SmallList::longest || copies_wait()) stream();  // launches what waits
-  add_to(waiting, call);
+bool add_small(const Small& call) {
+  if (call.rows * call.columns == 0) return true;
+  if (copies_wait()) stream();  // launches what waits
+  if (waiting.add(call)) return true;
+  stream();
+  return waiting.add(call);
 }
 
 void add_reduction(std::function<void(cudaStream_t, const SmallList&)> launch) {
@@ -30,21 +32,21 @@ void add_reduction(std::function<void(cudaStream_t, const SmallList&)> launch) {
 
 void add_reduction(const Range& reads, const Range& writes,
                    std::function<void(cudaStream_t, const SmallList&)> launch) {
-  if (waiting_reduction || copies_wait() || !may_follow(waiting, reads, writes)) stream();
+  if (waiting_reduction || copies_wait() || !waiting.may_follow(reads, writes)) stream();
   waiting_reduction = std::move(launch);
 }
 
 void launch_small(cudaStream_t to) {
   launch_copies(to);
-  if (waiting.calls == 0 && !waiting_reduction) return;
-  SmallList list = std::exchange(waiting, SmallList{});
-  sort_by_wave(list);
+  if (waiting.empty() && !waiting_reduction) return;
+  const SmallList list = waiting.list();
+  waiting.clear();
   if (const auto reduction = std::exchange(waiting_reduction, nullptr)) return reduction(to, list);
   launch_on(to, "small functions", 1, list_threads, 0, list_kernel, list);
 }
 
 void forget_small() {
-  waiting = SmallList{};
+  waiting.clear();
   waiting_reduction = nullptr;
   forget_copies();
 }

@@ -9,8 +9,8 @@
 
 namespace autodiff::kernels::cuda {
 
-/// Puts it on this thread's list.
-void add_small(const Small& call);
+/// Puts it on this thread's list; false where it does not fit on any.
+bool add_small(const Small& call);
 /// Keeps a reduction until launch_small() calls `launch` with the list that its last block is to do, which
 /// may be empty. Nothing may wait yet.
 void add_reduction(std::function<void(cudaStream_t, const SmallList&)> launch);
@@ -27,26 +27,36 @@ bool copies_wait();
 void launch_copies(cudaStream_t stream);
 void forget_copies();
 
-/// Does a list; all threads of a block call it. `room`: SmallList::room floats of shared memory.
+/// Floats of shared memory that run_list wants, on a boundary of 16 bytes.
+inline constexpr int list_floats =
+    SmallList::room + SmallList::longest * static_cast<int>(sizeof(SmallList::Call) / 4);
+
+/// Does a list; all threads of a block call it.
 __device__ inline void run_list(const SmallList& list, float* room) {
-  const int warps = static_cast<int>(blockDim.x) / 32, warp = static_cast<int>(threadIdx.x) / 32,
-            lane = static_cast<int>(threadIdx.x) % 32;
-  const auto read = [](const float* p) { return __ldcg(p); };  // other blocks may have written it
-  // A warp for each call, so that many loads, and the descriptions of the calls, are on their way together.
-  for (int k = warp; k < list.calls; k += warps) load_small(list.call[k], room, lane, 32, read);
+  const int threads = static_cast<int>(blockDim.x), tid = static_cast<int>(threadIdx.x), warps = threads / 32,
+            warp = tid / 32, lane = tid % 32;
+  // Arguments of a kernel are slow to read one after the other; so they are read at the same time.
+  auto* call = reinterpret_cast<SmallList::Call*>(room + SmallList::room);
+  constexpr int words = sizeof(SmallList::Call) / sizeof(unsigned);
+  for (int i = tid; i < list.calls * words; i += threads)
+    reinterpret_cast<unsigned*>(call)[i] = reinterpret_cast<const unsigned*>(list.call)[i];
   __syncthreads();
+  for (int k = warp; k < list.calls; k += warps)  // other blocks may have written it
+    load_small(call[k], room, lane, 32, [](const float* p) { return __ldcg(p); });
   for (int wave = 0, next = 0; wave < list.waves; ++wave) {
-    for (; next < list.calls && list.call[next].wave == wave; ++next) {
-      const Small& s = list.call[next];
+    __syncthreads();
+    for (; next < list.calls && call[next].wave == wave; ++next) {
+      const SmallList::Call& c = call[next];
       run_small(
-          s, room, static_cast<int>(threadIdx.x), static_cast<int>(blockDim.x), read,
+          c, room, tid, threads,
           [&](float a) {
-            return unary_reference(static_cast<Unary>(s.code), a, static_cast<double>(s.constant));
+            return unary_reference(static_cast<Unary>(c.code), a, static_cast<double>(c.constant));
           },
-          [&](float a, float b) { return binary_reference(static_cast<Binary>(s.code), a, b); });
+          [&](float a, float b) { return binary_reference(static_cast<Binary>(c.code), a, b); });
     }
-    if (wave + 1 < list.waves) __syncthreads();
   }
+  __syncthreads();
+  for (int k = warp; k < list.calls; k += warps) store_small(call[k], room, lane, 32);
 }
 
 }  // namespace autodiff::kernels::cuda
