@@ -41,21 +41,25 @@ __device__ inline void run_list(const SmallList& list, float* room) {
   for (int i = tid; i < list.calls * words; i += threads)
     reinterpret_cast<unsigned*>(call)[i] = reinterpret_cast<const unsigned*>(list.call)[i];
   __syncthreads();
+#pragma unroll 1
   for (int k = warp; k < list.calls; k += warps)  // other blocks may have written it
     load_small(call[k], room, lane, 32, [](const float* p) { return __ldcg(p); });
-  for (int wave = 0, next = 0; wave < list.waves; ++wave) {
-    __syncthreads();
-    for (; next < list.calls && call[next].wave == wave; ++next) {
-      const SmallList::Call& c = call[next];
-      run_small(
-          c, room, tid, threads,
-          [&](float a) {
-            return unary_reference(static_cast<Unary>(c.code), a, static_cast<double>(c.constant));
-          },
-          [&](float a, float b) { return binary_reference(static_cast<Binary>(c.code), a, b); });
-    }
+  __syncthreads();
+  SmallList::Call next = call[0];  // on its way to registers while the call before is done
+  for (int k = 0, wave = 0; k < list.calls; ++k) {
+    const SmallList::Call c = next;
+    if (k + 1 < list.calls) next = call[k + 1];
+    if (c.wave != wave) __syncthreads();
+    wave = c.wave;
+    run_small(
+        c, room, tid, threads,
+        [&](float a) {
+          return unary_reference(static_cast<Unary>(c.code), a, static_cast<double>(c.constant));
+        },
+        [&](float a, float b) { return binary_reference(static_cast<Binary>(c.code), a, b); });
   }
   __syncthreads();
+#pragma unroll 1
   for (int k = warp; k < list.calls; k += warps) store_small(call[k], room, lane, 32);
 }
 
