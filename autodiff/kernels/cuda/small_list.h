@@ -218,6 +218,9 @@ class SmallCalls {
 template <class Body>
 EV3_SHARED void for_elements(const SmallList::Call& c, int first, int step, Body body) {
   const int n = c.rows * c.columns;
+#ifdef __CUDACC__
+#pragma unroll 1  // mostly a single turn, and instructions that are run once are slow to come
+#endif
   for (int i = first; i < n; i += step) {
     const int row = c.rows == 1 ? 0 : i / c.columns;
     body(row, i - row * c.columns);
