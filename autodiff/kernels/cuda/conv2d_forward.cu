@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(warps * 32 * halves, 4 / halves)
       const float* from = x + item * channels + tid % pieces * 4;
       for (int p = tid / pieces; p < f.positions; p += threads / pieces) {
         const int at = source[p];
-        send(to + p * width, at < 0 ? x : from + at, at >= 0);
+        send(to + p * width, from + max(at, 0), at >= 0);
       }
       to = memory + slot * slot_size + f.positions * width + tid % 4 * 4;
       from = w + (item * channels) * d.out + first_filter + tid % 4 * 4;
@@ -126,22 +126,19 @@ __global__ void __launch_bounds__(warps * 32 * halves, 4 / halves)
   const int line = f.columns * width;
 
   // Slices on their way while one is multiplied.
-  const bool two_ahead = f.slots > 2 || items <= f.slots;
+  const int ahead = f.slots > 2 || items <= f.slots ? 2 : 1;
   float sum[W::kinds][rows][2][4] = {};
-  fetch(0, 0);
-  if (two_ahead) fetch(1, 1);
-  for (int item = 0, slot = 0; item < items; ++item) {
-    if (two_ahead) {
-      __pipeline_wait_prior(1);
-    } else {
-      __pipeline_wait_prior(0);
+  for (int turn = 0, to = 0, slot = 0; turn < items + ahead; ++turn) {
+    if (turn >= ahead) {
+      ahead == 2 ? __pipeline_wait_prior(1) : __pipeline_wait_prior(0);
+      __syncthreads();
     }
-    __syncthreads();
-    const int before = slot == 0 ? f.slots - 1 : slot - 1, after = slot + 1 == f.slots ? 0 : slot + 1;
-    two_ahead ? fetch(item + 2, before) : fetch(item + 1, after);
+    fetch(turn, to);
+    to = to + 1 == f.slots ? 0 : to + 1;
+    if (turn < ahead) continue;
     const float* image = memory + slot * slot_size + image_at;
     const float* filter = memory + slot * slot_size + filter_at;
-    slot = after;
+    slot = slot + 1 == f.slots ? 0 : slot + 1;
 #pragma unroll
     for (int b = 0; b < taps; ++b) {
       Factor<2> right[taps][2];
