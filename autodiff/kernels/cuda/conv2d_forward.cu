@@ -56,17 +56,17 @@ struct Frame {
 __device__ int divided(int x, int by) { return x * by >> 20; }
 #endif
 
-// With `halves` = 2 a slice has 16 channels, half of them for half of the warps, whose sums are added last.
-template <class W, int halves, Precision precision>
-__global__ void __launch_bounds__(warps * 32 * halves, 4 / halves)
+// A slice has 8 channels for each of `parts` parts of the warps, whose sums are added last.
+template <class W, int parts, Precision precision>
+__global__ void __launch_bounds__(warps * 32 * parts, 4 / parts)
     forward_kernel(const Conv2dDims d, const Frame f, const float* __restrict__ x,
                    const float* __restrict__ w, float* __restrict__ y) {
 #if __CUDA_ARCH__ >= 800
-  constexpr int threads = warps * 32 * halves, channels = 8 * halves, taps = W::taps, rows = W::rows;
+  constexpr int threads = warps * 32 * parts, channels = 8 * parts, taps = W::taps, rows = W::rows;
   constexpr int width = channels + 4;  // of a position in shared memory
   constexpr int filter_size = taps * taps * channels * filter_width;
   const int tid = static_cast<int>(threadIdx.x), lane = tid % 32, warp = tid / 32 % warps,
-            half = tid / 32 / warps, g = lane / 4, t = lane % 4;
+            part = tid / 32 / warps, g = lane / 4, t = lane % 4;
   const int filter_groups = warps >> f.log_groups, filter_group = warp >> f.log_groups,
             cells = (warp & ((1 << f.log_groups) - 1)) * 2;  // the first of the warp's two
   const int slot_size = f.positions * width + filter_groups * filter_size;
@@ -121,8 +121,8 @@ __global__ void __launch_bounds__(warps * 32 * halves, 4 / halves)
   const int mine = cells + lane / 8 % 2;
   const int corner = (image_of(mine) * f.rows + down_of(mine) * rows * W::stride) * f.columns +
                      across_of(mine) * cell_columns + lane % 8;
-  const int image_at = corner * width + half * 8 + lane / 16 * 4;
-  const int filter_at = f.positions * width + filter_group * filter_size + (half * 8 + t) * filter_width + g;
+  const int image_at = corner * width + part * 8 + lane / 16 * 4;
+  const int filter_at = f.positions * width + filter_group * filter_size + (part * 8 + t) * filter_width + g;
   const int line = f.columns * width;
 
   // Slices on their way while one is multiplied.
@@ -180,18 +180,23 @@ __global__ void __launch_bounds__(warps * 32 * halves, 4 / halves)
     }
   }
 
-  if constexpr (halves == 2) {
-    float* to = memory + warp * (W::kinds * rows * 8) * 32 + lane;
+  if constexpr (parts > 1) {
+    constexpr int size = W::kinds * rows * 8;
+    float* to = memory + warp * size * 32 + lane;
     __syncthreads();
 #pragma unroll
-    for (int e = 0; e < W::kinds * rows * 8; ++e) {
-      if (half == 1) to[e * 32] = sum[e / (rows * 8)][e / 8 % rows][e / 4 % 2][e % 4];
+    for (int e = 0; e < size; ++e) {
+      if (part > 0)
+        to[((part - 1) * warps * size + e) * 32] = sum[e / (rows * 8)][e / 8 % rows][e / 4 % 2][e % 4];
     }
     __syncthreads();
-    if (half == 1) return;
+    if (part > 0) return;
 #pragma unroll
-    for (int e = 0; e < W::kinds * rows * 8; ++e) {
-      sum[e / (rows * 8)][e / 8 % rows][e / 4 % 2][e % 4] += to[e * 32];
+    for (int e = 0; e < size; ++e) {
+#pragma unroll
+      for (int k = 0; k < parts - 1; ++k) {
+        sum[e / (rows * 8)][e / 8 % rows][e / 4 % 2][e % 4] += to[(k * warps * size + e) * 32];
+      }
     }
   }
   constexpr int up = W::is_spread ? 2 : 1;
@@ -261,12 +266,12 @@ Frame frame_of(const Conv2dDims& d) {
   return f;
 }
 
-template <class W, int halves>
+template <class W, int parts>
 void run(const Conv2dDims& d, const float* x, const float* w, float* y) {
   Frame f = frame_of<W>(d);
-  const int groups = warps >> f.log_groups, channels = 8 * halves, most = most_shared();
+  const int groups = warps >> f.log_groups, channels = 8 * parts, most = most_shared();
   const int slot = (f.positions * (channels + 4) + groups * W::taps * W::taps * channels * filter_width) * 4;
-  const int table = f.positions * 4, sums = halves > 1 ? warps * W::kinds * W::rows * 8 * 32 * 4 : 0;
+  const int table = f.positions * 4, sums = (parts - 1) * warps * W::kinds * W::rows * 8 * 32 * 4;
   f.slots = std::min(d.in / channels, 3);
   while (f.slots > 2 && f.slots * slot + table > most) --f.slots;
   const int bytes = std::max(f.slots * slot + table, sums);
@@ -274,15 +279,18 @@ void run(const Conv2dDims& d, const float* x, const float* w, float* y) {
                                         ((d.n + (1 << f.log_images) - 1) >> f.log_images)),
                   static_cast<unsigned>(d.out / (groups * filters)));
   by_precision([&](auto precision) {
-    allow(forward_kernel<W, halves, precision()>, most);
-    launch("conv2d", grid, warps * 32 * halves, static_cast<std::size_t>(bytes),
-           forward_kernel<W, halves, precision()>, d, f, x, w, y);
+    allow(forward_kernel<W, parts, precision()>, most);
+    launch("conv2d", grid, warps * 32 * parts, static_cast<std::size_t>(bytes),
+           forward_kernel<W, parts, precision()>, d, f, x, w, y);
   });
 }
 
 // By the channels alone, so that sums have the same bits on every device and in every batch.
 template <class W>
-void run_halves(const Conv2dDims& d, const float* x, const float* w, float* y) {
+void run_in_parts(const Conv2dDims& d, const float* x, const float* w, float* y) {
+#ifdef PARTS4
+  if (d.in % 64 == 0) return run<W, 4>(d, x, w, y);
+#endif
   d.in >= 32 && d.in % 16 == 0 ? run<W, 2>(d, x, w, y) : run<W, 1>(d, x, w, y);
 }
 
@@ -302,10 +310,10 @@ bool forward_supports(const Conv2dDims& d) {
 void conv2d_forward(const Conv2dDims& d, const float* x, const float* w, float* y) {
   if (d.up == 2) {
     if (d.kh == 1) return run<Window<1, 1, 0>, 1>(d, x, w, y);
-    return d.top == 1 ? run_halves<Window<3, 1, 1>>(d, x, w, y) : run_halves<Window<3, 1, 2>>(d, x, w, y);
+    return d.top == 1 ? run_in_parts<Window<3, 1, 1>>(d, x, w, y) : run_in_parts<Window<3, 1, 2>>(d, x, w, y);
   }
   if (d.kh == 1) return run<Window<1, 1, -1>, 1>(d, x, w, y);
-  d.stride == 1 ? run_halves<Window<3, 1, -1>>(d, x, w, y) : run_halves<Window<3, 2, -1>>(d, x, w, y);
+  d.stride == 1 ? run_in_parts<Window<3, 1, -1>>(d, x, w, y) : run_in_parts<Window<3, 2, -1>>(d, x, w, y);
 }
 
 }  // namespace autodiff::kernels::cuda
