@@ -53,10 +53,12 @@ bool tensor_supports(const Conv2dDims& d, const float* x, const float* w, const 
 void conv2d_tensor(const Conv2dDims& d, const float* x, const float* w, float* y);
 void filters_tensor(const Conv2dDims& d, const float* x, const float* dy, float* partial);
 
-// The same for windows of 3 x 3 (conv2d_window.cu): `parts` partial results of filters.
-bool window_supports(const Conv2dDims& d);
+// Forward with windows of 3 x 3 and 1 x 1 (conv2d_forward.cu).
+bool forward_supports(const Conv2dDims& d);
+void conv2d_forward(const Conv2dDims& d, const float* x, const float* w, float* y);
+
+// Filters of 3 x 3 (conv2d_window.cu): `parts` partial results.
 bool window_filters_supports(const Conv2dDims& d);
-void conv2d_window(const Conv2dDims& d, const float* x, const float* w, float* y);
 int window_parts(const Conv2dDims& d);
 void filters_window(const Conv2dDims& d, const float* x, const float* dy, float* partial);
 

@@ -44,6 +44,101 @@ __global__ void __launch_bounds__(threads)
   }
 }
 
+// Windows of 3 x 3 with stride 1: a block has 4 rows of 32 pixels and what lies under their windows in shared
+// memory, a thread 4 neighbouring pixels and 4 filters.
+constexpr int tile_rows = 4, tile_columns = 32;
+template <int channels>
+__global__ void __launch_bounds__(threads)
+    forward3_kernel(const Conv2dDims d, int tiles_across, int tiles_down, const float* __restrict__ x,
+                    const float* __restrict__ w, float* __restrict__ y) {
+  constexpr int depth = 9 * channels, lines = tile_rows + 2;
+  constexpr int read = (6 * channels + 3) / 4 * 4;  // floats of a line that a thread reads, and some more
+  constexpr int width = (tile_columns - 4) * channels + read;
+  __shared__ __align__(16) float filter[depth * filters], image[lines * width];
+  const int tid = static_cast<int>(threadIdx.x), warp = tid / 32, lane = tid % 32;
+  const int tile = static_cast<int>(blockIdx.x), tile_column = tile % tiles_across * tile_columns,
+            tile_row = tile / tiles_across % tiles_down * tile_rows, n = tile / tiles_across / tiles_down,
+            first = static_cast<int>(blockIdx.y) * filters;
+  // All is on its way before the first is stored.
+  constexpr int turns = (lines + 3) / 4, parts = (width + 31) / 32,
+                filter_parts = (depth * filters + threads - 1) / threads;
+  float image_value[turns][parts], filter_value[filter_parts];
+#pragma unroll
+  for (int l = 0; l < turns; ++l) {
+    const int row = tile_row + warp + l * 4 - d.top;
+    const bool has_row = row >= 0 && row < d.h;
+    const float* from = x + (static_cast<long long>(n) * d.h + (has_row ? row : 0)) * d.w * channels;
+#pragma unroll
+    for (int k = 0; k < parts; ++k) {
+      const int at = (tile_column - d.left) * channels + lane + k * 32;
+      const bool inside = has_row && at >= 0 && at < d.w * channels;
+      const float value = from[inside ? at : 0];
+      image_value[l][k] = inside ? value : 0;
+    }
+  }
+#pragma unroll
+  for (int l = 0; l < filter_parts; ++l) {
+    const int q = tid + l * threads, o = first + q % filters;
+    const bool inside = q < depth * filters && o < d.out;
+    const float value = w[inside ? q / filters * d.out + o : 0];
+    filter_value[l] = inside ? value : 0;
+  }
+#pragma unroll
+  for (int l = 0; l < turns; ++l) {
+#pragma unroll
+    for (int k = 0; k < parts; ++k) {
+      const int line = warp + l * 4, q = lane + k * 32;
+      if (line < lines && q < width) image[line * width + q] = image_value[l][k];
+    }
+  }
+#pragma unroll
+  for (int l = 0; l < filter_parts; ++l) {
+    if (tid + l * threads < depth * filters) filter[tid + l * threads] = filter_value[l];
+  }
+  __syncthreads();
+
+  const int group = lane / 4, o = tid % 4 * 4;
+  float sum[4][4] = {};
+#pragma unroll
+  for (int a = 0; a < 3; ++a) {
+    float v[read];
+    const auto* from = reinterpret_cast<const float4*>(image + (warp + a) * width + group * 4 * channels);
+#pragma unroll
+    for (int k = 0; k < read / 4; ++k) {
+      const float4 four = from[k];
+      v[4 * k] = four.x, v[4 * k + 1] = four.y, v[4 * k + 2] = four.z, v[4 * k + 3] = four.w;
+    }
+#pragma unroll
+    for (int k = 0; k < 3 * channels; ++k) {
+      const float4 f = *reinterpret_cast<const float4*>(filter + (a * 3 * channels + k) * filters + o);
+#pragma unroll
+      for (int p = 0; p < 4; ++p) {
+        const float value = v[p * channels + k];
+        sum[p][0] = fmaf(value, f.x, sum[p][0]);
+        sum[p][1] = fmaf(value, f.y, sum[p][1]);
+        sum[p][2] = fmaf(value, f.z, sum[p][2]);
+        sum[p][3] = fmaf(value, f.w, sum[p][3]);
+      }
+    }
+  }
+  const int row = tile_row + warp, column = tile_column + group * 4;
+  if (row >= d.oh || first + o >= d.out) return;
+  float* to = y + ((static_cast<long long>(n) * d.oh + row) * d.ow + column) * d.out + first + o;
+#pragma unroll
+  for (int p = 0; p < 4; ++p) {
+    if (column + p < d.ow)
+      *reinterpret_cast<float4*>(to + p * d.out) = {sum[p][0], sum[p][1], sum[p][2], sum[p][3]};
+  }
+}
+
+template <int channels>
+void forward3(const Conv2dDims& d, const float* x, const float* w, float* y) {
+  const int across = (d.ow + tile_columns - 1) / tile_columns, down = (d.oh + tile_rows - 1) / tile_rows;
+  const dim3 grid(static_cast<unsigned>(across * down * d.n),
+                  blocks(static_cast<std::size_t>(d.out), filters));
+  launch("conv2d", grid, threads, 0, forward3_kernel<channels>, d, across, down, x, w, y);
+}
+
 // Part blockIdx.x of the pixels, 32 at a time: the pixels' windows and slopes in shared memory, a thread for
 // each product of depth and filters.
 constexpr int some = 32;
@@ -88,6 +183,11 @@ bool thin_supports(const Conv2dDims& d) {
 int thin_parts(const Conv2dDims& d) { return std::clamp(d.n * d.oh * d.ow / some, 1, 512); }
 
 void conv2d_thin(const Conv2dDims& d, const float* x, const float* w, float* y) {
+  if (d.kh == 3 && d.kw == 3 && d.stride == 1 && d.dilation == 1 && d.up == 1 && d.out % 4 == 0 &&
+      d.x_size() > 0 && is_aligned(y)) {
+    if (d.in == 1) return forward3<1>(d, x, w, y);
+    if (d.in == 3) return forward3<3>(d, x, w, y);
+  }
   const dim3 grid(blocks(static_cast<std::size_t>(d.n * d.oh * d.ow), threads),
                   blocks(static_cast<std::size_t>(d.out), filters));
   launch("conv2d", grid, threads, 0, forward_kernel, d, is_aligned(y), x, w, y);

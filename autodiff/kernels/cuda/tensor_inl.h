@@ -93,6 +93,18 @@ __device__ void multiply(float* c, const Factor<4>& a, const Factor<2>& b) {
   multiply(c, a.big, b.big);
 }
 
+/// a [16, 8] as multiply() takes it, from shared memory: lane l knows where four neighbouring elements are,
+/// of row l % 16 and from column l / 16 * 4 on, on a boundary of 16 bytes.
+__device__ inline void load_factor(unsigned* to, const float* from) {
+#if EV3_CUDA_EMULATED
+  emulated::load_matrices(to, from);
+#else
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(static_cast<unsigned>(__cvta_generic_to_shared(from))));
+#endif
+}
+
 /// 16 bytes to shared memory, on their way until the pipeline is waited for; zeros unless inside.
 __device__ inline void send(float* to, const float* from, bool inside) {
   __pipeline_memcpy_async(to, from, 16, inside ? 0 : 16);

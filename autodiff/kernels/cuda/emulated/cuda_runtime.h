@@ -63,6 +63,9 @@ int lane();
 inline float read_tf32(unsigned bits) { return std::bit_cast<float>(bits & ~0x1fffu); }
 /// The product of tensor cores of numbers of tf32, m16n8k8: c += a b.
 void multiply(float* c, const unsigned* a, const unsigned* b);
+/// Four matrices of 8 rows of 16 bytes: lane l knows where row l % 8 of matrix l / 8 is, and gets 32 bits of
+/// row l / 4 of each.
+void load_matrices(unsigned* to, const float* row);
 
 template <class T>
 const T* exchange(const T& value) {

@@ -174,6 +174,12 @@ void multiply(float* c, const unsigned* a, const unsigned* b) {
   }
 }
 
+void load_matrices(unsigned* to, const float* row) {
+  if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) std::abort();
+  const auto* all = exchange(row);
+  for (int m = 0; m < 4; ++m) to[m] = std::bit_cast<unsigned>(all[m * 8 + lane() / 4][lane() % 4]);
+}
+
 void copy_later(void* to, const void* from, std::size_t bytes, std::size_t zeros) {
   machine->now->groups.back().push_back({to, from, bytes, zeros});
 }
