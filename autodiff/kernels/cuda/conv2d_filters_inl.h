@@ -47,25 +47,32 @@ inline std::size_t filter_partials(const FilterWork& work, int tiles, int size) 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 __device__ inline float2 load2(const float* p) { return *reinterpret_cast<const float2*>(p); }
 
-// A walk down the rows of a piece. Before the first row of a strip go `lead` steps that only load what lies
-// above. The same in all lanes of a warp.
+// A walk down the rows of a warp's piece, strip by strip. Before the first row of a strip go `lead` steps
+// that only load what lies above. The same in all lanes of a warp.
 struct Walk {
-  int begin, end;                            // rows of the line that are left behind the strip
-  int row = 0, first = 0, stop = 0, at = 0;  // the step's row in its strip, whose rows are first..stop
+  int left;                          // rows behind the strip
+  int n, j;                          // the strip's image and first column
+  int row = 0, first = 0, stop = 0;  // the step's row of the strip, of which first..stop belong to the piece
+  int next_first;
 
-  __device__ Walk(const FilterWork& work, int warp)
-      : begin(min(work.rows, warp * work.rows_each)), end(min(work.rows, begin + work.rows_each)) {}
-  __device__ int steps(int oh, int lead) const {
-    return begin < end ? end - begin + ((end - 1) / oh - begin / oh + 1) * lead : 0;
+  __device__ Walk(const Conv2dDims& d, const FilterWork& work, int warp) {
+    const int begin = min(work.rows, warp * work.rows_each), at = begin / d.oh, across = d.ow / strip;
+    left = min(work.rows, begin + work.rows_each) - begin;
+    next_first = begin % d.oh;
+    n = at / across;
+    j = (at % across - 1) * strip;
   }
+  __device__ int steps(int oh, int lead) const { return left + (next_first + left + oh - 1) / oh * lead; }
   __device__ bool is_at_end() const { return row == stop; }
-  // Goes to the next strip, `at`; false where there is none.
-  __device__ bool enter(int oh, int lead) {
-    if (begin == end) return false;
-    at = begin / oh;
-    first = begin % oh;
-    stop = min(oh, first + end - begin);
-    begin += stop - first;
+  // Goes to the next strip; false where there is none.
+  __device__ bool enter(const Conv2dDims& d, int lead) {
+    if (left == 0) return false;
+    j += strip;
+    if (j == d.ow) j = 0, ++n;
+    first = next_first;
+    next_first = 0;
+    stop = min(d.oh, first + left);
+    left -= stop - first;
     row = first - lead;
     return true;
   }

@@ -20,7 +20,7 @@ __global__ void __launch_bounds__(filter_threads, 1)
   constexpr int turns = 4, rows = tiles * 2;  // rows of the product that a lane has: g, g + 8, ...
   const int tid = static_cast<int>(threadIdx.x), g = tid % 32 / 4, t = tid % 4;
   const int depth = d.kh * d.kw * d.in, first_out = static_cast<int>(blockIdx.y) * filters;
-  Walk walk(work, static_cast<int>(blockIdx.x) * filter_warps + tid / 32);
+  Walk walk(d, work, static_cast<int>(blockIdx.x) * filter_warps + tid / 32);
 
   int offset[rows], row_of[rows], column_of[rows];  // from the window's first
 #pragma unroll
@@ -39,8 +39,8 @@ __global__ void __launch_bounds__(filter_threads, 1)
   const auto load = [&](int turn) {
     is_row[turn] = false;
     if (walk.is_at_end()) {
-      if (!walk.enter(d.oh, 0)) return;
-      const int across = d.ow / strip, n = walk.at / across, j = walk.at % across * strip + 2 * t;
+      if (!walk.enter(d, 0)) return;
+      const int n = walk.n, j = walk.j + 2 * t;
       const int row = walk.row * d.stride - d.top, column = j * d.stride - d.left;
       from = x + ((static_cast<long long>(n) * d.h + row) * d.w + column) * d.in;
       slope_from =
@@ -81,9 +81,7 @@ __global__ void __launch_bounds__(filter_threads, 1)
   };
 
   float sum[tiles * 2][4] = {};
-  int left = walk.steps(d.oh, 0);
-#pragma unroll
-  for (int turn = 0; turn < turns; ++turn) load(turn);
+  int left = walk.steps(d.oh, 0) + turns;  // the first turns only load
   for (; left > 0; left -= turns) {
 #pragma unroll
     for (int turn = 0; turn < turns; ++turn) {

@@ -23,9 +23,6 @@ struct Window {
                                : stride == 1 ? 3
                                              : 2;
   __host__ __device__ static constexpr int column(int i) { return side == 1 ? i * stride : i; }
-  __host__ __device__ static constexpr int index(int pixel, int b) {
-    return side == 1 ? pixel : pixel * stride + b;
-  }
   // Where row `a` of the window lies at step `turn`.
   __host__ __device__ static constexpr int place(int turn, int a) {
     return side == 1 ? 0 : stride == 1 ? (turn + 1 + a) % 3 : turn == 0 ? a : 2 - a;
@@ -42,7 +39,7 @@ __global__ void __launch_bounds__(filter_threads, 1)
   const int tid = static_cast<int>(threadIdx.x), g = tid % 32 / 4, t = tid % 4;
   const int in_chunks = d.in / chunk, first_in = static_cast<int>(blockIdx.y) % in_chunks * chunk,
             first_out = static_cast<int>(blockIdx.y) / in_chunks * chunk;
-  Walk walk(work, static_cast<int>(blockIdx.x) * filter_warps + tid / 32);
+  Walk walk(d, work, static_cast<int>(blockIdx.x) * filter_warps + tid / 32);
 
   // What is on its way, by turns; `is_row`: dy too, the window is complete.
   float2 ahead[turns][new_rows][columns] = {}, slopes_ahead[turns][2] = {};
@@ -53,8 +50,8 @@ __global__ void __launch_bounds__(filter_threads, 1)
   const auto load = [&](int turn) {
     is_row[turn] = false;
     if (walk.is_at_end()) {
-      if (!walk.enter(d.oh, Of::lead)) return;
-      const int across = d.ow / strip, n = walk.at / across, j = walk.at % across * strip + 2 * t;
+      if (!walk.enter(d, Of::lead)) return;
+      const int n = walk.n, j = walk.j + 2 * t;
       const int row = walk.row * stride - d.top + side - new_rows, column = j * stride - d.left;
       from = x + ((static_cast<long long>(n) * d.h + row) * d.w + column) * d.in + first_in + 2 * g;
       slope_from =
@@ -88,20 +85,33 @@ __global__ void __launch_bounds__(filter_threads, 1)
   };
 
   float sum[taps * 2][4] = {};
-  Factor<2> a[side][columns], b[2];  // of inputs 2g, 2g + 1; of outputs 2 column + o
-  int left = walk.steps(d.oh, Of::lead);
-#pragma unroll
-  for (int turn = 0; turn < turns; ++turn) load(turn);
+  // Of inputs 2g and 2g + 1 under the first pixel, then under the second; of outputs 2 column + o. The cores
+  // take registers that follow each other, so that what two taps need has a place for each: `zero`, of which
+  // the compiler knows nothing, keeps it from making one place of two and copying before every product.
+  Factor<4> a[side][side];
+  Factor<2> b[2];
+  const unsigned zero = blockIdx.z;
+  int left = walk.steps(d.oh, Of::lead) + turns;  // the first turns only load
   for (; left > 0; left -= turns) {
 #pragma unroll
     for (int turn = 0; turn < turns; ++turn) {
 #pragma unroll
       for (int r = 0; r < new_rows; ++r) {
-        Factor<2>* to = a[Of::place(turn, side - new_rows + r)];
+        Factor<4>* to = a[Of::place(turn, side - new_rows + r)];
 #pragma unroll
         for (int i = 0; i < columns; ++i) {
-          to[i].template set<precision>(0, ahead[turn][r][i].x);
-          to[i].template set<precision>(1, ahead[turn][r][i].y);
+          Factor<2> f;
+          f.template set<precision>(0, ahead[turn][r][i].x);
+          f.template set<precision>(1, ahead[turn][r][i].y);
+          const int upper = Of::column(i),
+                    lower = upper - stride;  // taps whose first, second pixel it is under
+#pragma unroll
+          for (int e = 0; e < 2; ++e) {
+            if (upper < side) to[upper].big[e] = f.big[e], to[upper].rest[e] = f.rest[e];
+            if (lower < 0) continue;
+            to[lower].big[2 + e] = upper < side ? f.big[e] | zero : f.big[e];
+            to[lower].rest[2 + e] = upper < side ? f.rest[e] | zero : f.rest[e];
+          }
         }
       }
 #pragma unroll
@@ -117,13 +127,10 @@ __global__ void __launch_bounds__(filter_threads, 1)
       for (int kind = precision == Precision::float32 ? 0 : 2; kind < 3; ++kind) {
 #pragma unroll
         for (int tap = 0; tap < taps; ++tap) {
-          const Factor<2>* row = a[Of::place(turn, tap / side)];
-          const Factor<2>&upper = row[Of::index(0, tap % side)], &lower = row[Of::index(1, tap % side)];
-          const unsigned* parts[2] = {kind == 0 ? upper.rest : upper.big, kind == 0 ? lower.rest : lower.big};
-          const unsigned left_factor[4] = {parts[0][0], parts[0][1], parts[1][0], parts[1][1]};
+          const Factor<4>& f = a[Of::place(turn, tap / side)][tap % side];
 #pragma unroll
           for (int o = 0; o < 2; ++o)
-            multiply(sum[tap * 2 + o], left_factor, kind == 1 ? b[o].rest : b[o].big);
+            multiply(sum[tap * 2 + o], kind == 0 ? f.rest : f.big, kind == 1 ? b[o].rest : b[o].big);
         }
       }
     }
