@@ -165,6 +165,72 @@ TEST_CASE("every kernel of the device is within its bound") {
   }
 }
 
+// Enough pixels that many blocks form a sum, whose parts are added in two rounds.
+TEST_CASE(
+    "filter gradients that many blocks add up are those of their definition, twice with the same bits") {
+  if (no_device("filter gradients")) return;
+  const kernels::Conv2dDims same{.n = 4,
+                                 .h = 16,
+                                 .w = 16,
+                                 .in = 16,
+                                 .kh = 3,
+                                 .kw = 3,
+                                 .oh = 16,
+                                 .ow = 16,
+                                 .out = 16,
+                                 .top = 1,
+                                 .left = 1};
+  std::vector<kernels::Conv2dDims> cases(6, same);
+  cases[0].n = 7, cases[0].h = cases[0].oh = 32;
+  cases[1].in = cases[1].out = 32;
+  cases[2].h = 32, cases[2].w = 33, cases[2].stride = 2, cases[2].top = 0;
+  cases[3].h = cases[3].w = 32, cases[3].stride = 2, cases[3].out = 48, cases[3].left = 0;
+  cases[4].h = cases[4].w = 31, cases[4].stride = 2, cases[4].kh = cases[4].kw = 1,
+  cases[4].top = cases[4].left = 0, cases[4].n = 8;
+  cases[5].in = 3, cases[5].n = 9, cases[5].out = 32;
+  for (const int in : {1, 4}) {
+    kernels::Conv2dDims d = same;
+    d.in = in, d.h = d.w = 33, d.stride = 2, d.kh = in == 1 ? 7 : 4, d.kw = 4, d.dilation = in == 1 ? 1 : 3;
+    cases.push_back(d);
+  }
+  for (const kernels::Conv2dDims& d : cases) {
+    INFO(d.n << " x " << d.h << " x " << d.w << " x " << d.in << ", " << d.kh << " x " << d.kw << " to "
+             << d.out << ", stride " << d.stride);
+    const std::vector<float> x = random_floats(d.x_size(), 1), dy = random_floats(d.y_size(), 2);
+    std::vector<double> want(d.w_size()), bound(d.w_size());
+    const auto doubles = [](const std::vector<float>& from, bool absolute) {
+      std::vector<double> out(from.begin(), from.end());
+      for (double& v : out) v = absolute ? std::abs(v) : v;
+      return out;
+    };
+    kernels::conv2d_filter_grad_reference(d, doubles(x, false).data(), doubles(dy, false).data(),
+                                          want.data());
+    kernels::conv2d_filter_grad_reference(d, doubles(x, true).data(), doubles(dy, true).data(), bound.data());
+    const auto& entry = kernels::cuda_backend()->conv2d_filter_grad;
+    kernels::DeviceStream work;
+    kernels::DeviceMemory x_there(d.x_size() * 4), dy_there(d.y_size() * 4), dw_there(d.w_size() * 4),
+        scratch(entry.scratch_bytes(d));
+    const auto floats = [](const kernels::DeviceMemory& memory) {
+      return reinterpret_cast<float*>(memory.data());
+    };
+    work.to_device(x_there.data(), x.data(), x_there.size());
+    work.to_device(dy_there.data(), dy.data(), dy_there.size());
+    std::vector<float> first;
+    for (int k = 0; k < 3; ++k) {
+      work.enqueue(
+          [&] { entry.run(d, floats(x_there), floats(dy_there), {floats(scratch)}, floats(dw_there)); });
+      std::vector<float> got(d.w_size());
+      work.to_host(got.data(), dw_there.data(), dw_there.size());
+      if (k == 0) first = got;
+      CHECK(std::memcmp(got.data(), first.data(), got.size() * sizeof(float)) == 0);
+      double worst = 0;
+      for (std::size_t i = 0; i < got.size(); ++i)
+        worst = std::max(worst, std::abs(static_cast<double>(got[i]) - want[i]) / bound[i]);
+      CHECK(worst < 128 * 0x1p-24);  // steps of a warp, and of the sums of warps and blocks
+    }
+  }
+}
+
 TEST_CASE("every op and its gradient on the device is within its rounding error, twice with the same bits") {
   if (no_device("ops")) return;
   for (const OpCase& c : op_cases()) {

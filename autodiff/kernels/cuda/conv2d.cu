@@ -320,9 +320,11 @@ void conv2d(const Conv2dDims& d, const float* x, const float* w, Scratch, float*
 std::size_t filters_scratch(const Conv2dDims& d) {
   if (d.y_size() == 0) return 0;
   int parts = parts_of(d).count;
-  if (window_filters_supports(d)) parts = std::max(parts, window_parts(d));
   if (thin_supports(d)) parts = std::max(parts, thin_parts(d));
-  return static_cast<std::size_t>(parts) * d.w_size() * sizeof(float);
+  std::size_t size = static_cast<std::size_t>(parts) * d.w_size();  // also where memory is not aligned
+  if (window_filters_supports(d)) size = std::max(size, window_filters_scratch(d));
+  if (thin_filters_supports(d)) size = std::max(size, thin_filters_scratch(d));
+  return size * sizeof(float);
 }
 
 template <int depths, int filters, int rows, int columns>
@@ -349,10 +351,10 @@ void conv2d_filter_grad(const Conv2dDims& d, const float* x, const float* dy, Sc
   const int out = d.out / d.groups;
   float* partial = scratch.data;
   int parts = parts_of(d).count;
-  if (window_filters_supports(d) && is_aligned(x) && is_aligned(dy)) {
-    parts = window_parts(d);
-    filters_window(d, x, dy, partial);
-  } else if (thin_supports(d)) {
+  const bool aligned = is_aligned(x) && is_aligned(dy) && is_aligned(partial);
+  if (window_filters_supports(d) && aligned) return filters_window(d, x, dy, partial, dw);
+  if (thin_filters_supports(d) && aligned) return filters_thin_tensor(d, x, dy, partial, dw);
+  if (thin_supports(d)) {
     parts = thin_parts(d);
     filters_thin(d, x, dy, partial);
   } else if (tensor_supports(d, x, dy, partial)) {

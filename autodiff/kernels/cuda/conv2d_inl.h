@@ -57,15 +57,20 @@ void filters_tensor(const Conv2dDims& d, const float* x, const float* dy, float*
 bool forward_supports(const Conv2dDims& d);
 void conv2d_forward(const Conv2dDims& d, const float* x, const float* w, float* y);
 
-// Filters of 3 x 3 (conv2d_window.cu): `parts` partial results.
-bool window_filters_supports(const Conv2dDims& d);
-int window_parts(const Conv2dDims& d);
-void filters_window(const Conv2dDims& d, const float* x, const float* dy, float* partial);
 
 // For images of few channels, such as those that a network begins with (conv2d_thin.cu).
 bool thin_supports(const Conv2dDims& d);
 void conv2d_thin(const Conv2dDims& d, const float* x, const float* w, float* y);
 int thin_parts(const Conv2dDims& d);
 void filters_thin(const Conv2dDims& d, const float* x, const float* dy, float* partial);
+
+// Filter gradients that need no other kernel to add their parts (conv2d_window_filters.cu,
+// conv2d_thin_filters.cu), with a scratch of so many floats.
+bool window_filters_supports(const Conv2dDims& d);
+std::size_t window_filters_scratch(const Conv2dDims& d);
+void filters_window(const Conv2dDims& d, const float* x, const float* dy, float* partial, float* dw);
+bool thin_filters_supports(const Conv2dDims& d);
+std::size_t thin_filters_scratch(const Conv2dDims& d);
+void filters_thin_tensor(const Conv2dDims& d, const float* x, const float* dy, float* partial, float* dw);
 
 }  // namespace autodiff::kernels::cuda
