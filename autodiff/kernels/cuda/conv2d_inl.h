@@ -57,7 +57,6 @@ void filters_tensor(const Conv2dDims& d, const float* x, const float* dy, float*
 bool forward_supports(const Conv2dDims& d);
 void conv2d_forward(const Conv2dDims& d, const float* x, const float* w, float* y);
 
-
 // For images of few channels, such as those that a network begins with (conv2d_thin.cu).
 bool thin_supports(const Conv2dDims& d);
 void conv2d_thin(const Conv2dDims& d, const float* x, const float* w, float* y);

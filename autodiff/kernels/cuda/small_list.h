@@ -218,7 +218,7 @@ class SmallCalls {
 template <class Body>
 EV3_SHARED void for_elements(const SmallList::Call& c, int first, int step, Body body) {
   const int n = c.rows * c.columns;
-#ifdef __CUDACC__
+#ifdef __CUDA_ARCH__
 #pragma unroll 1  // mostly a single turn, and instructions that are run once are slow to come
 #endif
   for (int i = first; i < n; i += step) {
