@@ -249,12 +249,11 @@ __global__ void __launch_bounds__(most_threads)
 // The same, and then, by the block that is done last of all, what waits for the sums.
 template <int pattern, int width, int sums>
 __global__ void __launch_bounds__(most_threads)
-    chain_and_list_kernel(__grid_constant__ const Chain chain, const Columns at,
-                          __grid_constant__ const SmallList then) {
+    chain_and_list_kernel(__grid_constant__ const Chain chain, const Columns at, const SmallList* list) {
+  const EarlyList then(list);
   if (!run_chain<pattern, width, sums>(chain, at) || !is_last_tile(at)) return;
   run_list(then, block_memory());
 }
-static_assert(sizeof(Chain) + sizeof(Columns) + sizeof(SmallList) <= 4096);
 static_assert(list_floats * sizeof(float) <= most_bytes);
 
 template <int pattern, int width, int sums>
@@ -272,11 +271,11 @@ void launch_chain(const Chain& chain, std::size_t rows, std::size_t columns) {
     bytes = std::max(bytes, sizeof(double) * static_cast<std::size_t>(
                                                  join_doubles(sums, width, static_cast<int>(threads))));
     stream();  // launches what waits
-    add_reduction([=](cudaStream_t to, const SmallList& then) {
+    add_reduction([=](cudaStream_t to, const SmallList* then) {
       Columns at = cut.columns;
       at.partials = static_cast<double*>(partials());
       at.counters = counters();
-      if (then.calls == 0) {
+      if (!then) {
         launch_on(to, "chain", cut.grid, threads, bytes, chain_kernel<pattern, width, sums>, chain, at);
       } else {
         launch_on(to, "chain", cut.grid, threads, std::max(bytes, list_floats * sizeof(float)),

@@ -50,6 +50,9 @@ void* partials();
 /// Counts of blocks that are done, and one more of all: zeros, and whoever counts puts them back to zero.
 inline constexpr std::size_t most_counters = 1024;
 unsigned* counters();
+/// A copy of these bytes on the device, which is there as long as the stream; of the same bytes the same
+/// copy. Also while work is recorded.
+const void* keep(const void* bytes, std::size_t size);
 int multiprocessors();
 /// Makes for this thread what cannot be made while work is recorded.
 void make_ready();

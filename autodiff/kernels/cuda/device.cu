@@ -1,4 +1,5 @@
 // Memory, streams and recordings, by the CUDA runtime.
+#include <map>
 #include <mutex>
 #include <vector>
 
@@ -13,6 +14,39 @@ namespace {
 
 thread_local cudaStream_t current_stream = nullptr;
 thread_local std::byte* current_partials = nullptr;
+
+// What keep() has put on the device, in pieces of this size at least.
+struct Kept {
+  static constexpr std::size_t piece = 64 << 10;
+  cudaStream_t copies = nullptr;
+  std::vector<DeviceMemory> pieces;
+  std::size_t used = 0;
+  std::map<std::string, const void*> places;
+
+  Kept() = default;
+  Kept(const Kept&) = delete;
+  Kept& operator=(const Kept&) = delete;
+  ~Kept() {
+    if (copies) cudaStreamDestroy(copies);
+  }
+  const void* place_of(std::string bytes) {
+    const auto known = places.find(bytes);
+    if (known != places.end()) return known->second;
+    if (!copies) check(cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking), "cudaStreamCreate");
+    const std::size_t size = (bytes.size() + 255) / 256 * 256;
+    if (pieces.empty() || used + size > pieces.back().size()) {
+      pieces.emplace_back(std::max(size, piece), "lists of small functions");
+      used = 0;
+    }
+    std::byte* to = pieces.back().data() + used;
+    used += size;
+    check(cudaMemcpyAsync(to, bytes.data(), bytes.size(), cudaMemcpyHostToDevice, copies),
+          "copy to the device");
+    check(cudaStreamSynchronize(copies), "copy to the device");
+    return places[std::move(bytes)] = to;
+  }
+};
+thread_local Kept* current_kept = nullptr;
 constexpr std::size_t counter_bytes = (most_counters + 64) * sizeof(unsigned);
 
 std::string version(int number) { return text(number / 1000, '.', number % 1000 / 10); }
@@ -66,6 +100,17 @@ cudaStream_t stream() {
 
 void* partials() { return current_partials + counter_bytes; }
 unsigned* counters() { return reinterpret_cast<unsigned*>(current_partials); }
+
+const void* keep(const void* bytes, std::size_t size) {
+  // Allowed beside a recording, since it goes to another stream.
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  check(cudaThreadExchangeStreamCaptureMode(&mode), "keep");
+  struct Back {
+    cudaStreamCaptureMode& before;
+    ~Back() { cudaThreadExchangeStreamCaptureMode(&before); }
+  } back{mode};
+  return current_kept->place_of({static_cast<const char*>(bytes), size});
+}
 
 int multiprocessors() { return found().info.multiprocessors; }
 
@@ -131,6 +176,7 @@ struct DeviceStream::State {
   cudaStream_t stream = nullptr;
   cudaEvent_t events[marks] = {};
   DeviceMemory partials;
+  cuda::Kept kept;
 
   State() {
     if (!device_info().found) fail("cuda: ", device_info().reason);
@@ -150,9 +196,11 @@ struct DeviceStream::State {
   struct Scope {
     cudaStream_t stream_before = cuda::current_stream;
     std::byte* partials_before = cuda::current_partials;
-    explicit Scope(const State& s) {
+    cuda::Kept* kept_before = cuda::current_kept;
+    explicit Scope(State& s) {
       cuda::current_stream = s.stream;
       cuda::current_partials = s.partials.data();
+      cuda::current_kept = &s.kept;
     }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
@@ -160,6 +208,7 @@ struct DeviceStream::State {
       cuda::forget_small();  // what is left after an error
       cuda::current_stream = stream_before;
       cuda::current_partials = partials_before;
+      cuda::current_kept = kept_before;
     }
   };
 };

@@ -140,9 +140,9 @@ __global__ void __launch_bounds__(threads) columns_kernel(const Reduction d) {
 
 // The same, and then, by the block that is done last of all, what waits for all tiles.
 template <class Kind, int width>
-__global__ void __launch_bounds__(threads)
-    columns_and_list_kernel(const Reduction d, __grid_constant__ const SmallList then) {
+__global__ void __launch_bounds__(threads) columns_and_list_kernel(const Reduction d, const SmallList* list) {
   __shared__ __align__(16) float room[list_floats];
+  const EarlyList then(list);
   if (reduce_columns<Kind, width>(d) && is_last_tile(d.columns)) run_list(then, room);
 }
 
@@ -152,11 +152,11 @@ void columns(const char* name, std::size_t outer, std::size_t rows, std::size_t 
   const bool fours = inner % 4 == 0 && is_aligned(x);
   const auto cut = cut_columns(outer, rows, inner, fours ? 4 : 1, threads, Kind::values, 16, 256);
   const Reduction d{cut.columns, divisor, x, y};
-  const auto launch = [=](cudaStream_t to, const SmallList& then) {
+  const auto launch = [=](cudaStream_t to, const SmallList* then) {
     Reduction now = d;
     now.columns.partials = static_cast<double*>(partials());
     now.columns.counters = counters();
-    if (then.calls == 0) {
+    if (!then) {
       launch_on(to, name, cut.grid, threads, 0, fours ? columns_kernel<Kind, 4> : columns_kernel<Kind, 1>,
                 now);
     } else {

@@ -8,12 +8,12 @@ namespace {
 constexpr unsigned list_threads = 512;
 
 thread_local SmallCalls waiting;
-thread_local std::function<void(cudaStream_t, const SmallList&)> waiting_reduction;
+thread_local std::function<void(cudaStream_t, const SmallList*)> waiting_reduction;
 
 // One block.
-__global__ void __launch_bounds__(list_threads) list_kernel(__grid_constant__ const SmallList list) {
+__global__ void __launch_bounds__(list_threads) list_kernel(const SmallList* list) {
   __shared__ __align__(16) float room[list_floats];
-  run_list(list, room);
+  run_list(EarlyList(list), room);
 }
 
 }  // namespace
@@ -26,12 +26,12 @@ bool add_small(const Small& call) {
   return waiting.add(call);
 }
 
-void add_reduction(std::function<void(cudaStream_t, const SmallList&)> launch) {
+void add_reduction(std::function<void(cudaStream_t, const SmallList*)> launch) {
   waiting_reduction = std::move(launch);
 }
 
 void add_reduction(const Range& reads, const Range& writes,
-                   std::function<void(cudaStream_t, const SmallList&)> launch) {
+                   std::function<void(cudaStream_t, const SmallList*)> launch) {
   if (waiting_reduction || copies_wait() || !waiting.may_follow(reads, writes)) stream();
   waiting_reduction = std::move(launch);
 }
@@ -39,7 +39,11 @@ void add_reduction(const Range& reads, const Range& writes,
 void launch_small(cudaStream_t to) {
   launch_copies(to);
   if (waiting.empty() && !waiting_reduction) return;
-  const SmallList list = waiting.list();
+  const SmallList* list = nullptr;
+  if (!waiting.empty()) {
+    const SmallList made = waiting.list();
+    list = static_cast<const SmallList*>(keep(&made, sizeof(made)));
+  }
   waiting.clear();
   if (const auto reduction = std::exchange(waiting_reduction, nullptr)) return reduction(to, list);
   launch_on(to, "small functions", 1, list_threads, 0, list_kernel, list);

@@ -13,10 +13,10 @@ namespace autodiff::kernels::cuda {
 bool add_small(const Small& call);
 /// Keeps a reduction until launch_small() calls `launch` with the list that its last block is to do, which
 /// may be empty. Nothing may wait yet.
-void add_reduction(std::function<void(cudaStream_t, const SmallList&)> launch);
+void add_reduction(std::function<void(cudaStream_t, const SmallList*)> launch);
 /// The same of one that reads and writes this, whatever waits.
 void add_reduction(const Range& reads, const Range& writes,
-                   std::function<void(cudaStream_t, const SmallList&)> launch);
+                   std::function<void(cudaStream_t, const SmallList*)> launch);
 /// Launches what waits, if there is something.
 void launch_small(cudaStream_t stream);
 /// Forgets it.
@@ -27,30 +27,87 @@ bool copies_wait();
 void launch_copies(cudaStream_t stream);
 void forget_copies();
 
+/// What thread i does of a call of one row, with as few instructions as it takes: they come one after the
+/// other.
+__device__ inline void run_row(const SmallList::Call& c, float* room, int i) {
+  if (i >= c.columns) return;
+  const bool is_binary = c.kind == Small::Kind::binary;
+  const float a = c.kind == Small::Kind::zero ? 0.0f : room[c.a + i * c.a_column],
+              b = is_binary ? room[c.b + i * c.b_column] : 0.0f;
+  float y = a;
+  if (is_binary) {
+    switch (static_cast<Binary>(c.code)) {
+      case Binary::mul:
+        y = a * b;
+        break;
+      case Binary::add:
+        y = a + b;
+        break;
+      case Binary::sub:
+        y = a - b;
+        break;
+      default:
+        y = binary_reference(static_cast<Binary>(c.code), a, b);
+    }
+  } else if (c.kind == Small::Kind::unary) {
+    if (c.code == static_cast<int>(Unary::scale)) {
+      y = c.constant * a;
+    } else {
+      y = unary_reference(static_cast<Unary>(c.code), a, static_cast<double>(c.constant));
+    }
+  }
+  room[c.y + i * c.y_column] = y;
+}
+
+/// A list in memory, of which every thread has read a part already when the list is done. (Arguments of a
+/// kernel would be read line after line, each waiting for the one before.)
+class EarlyList {
+ public:
+  __device__ explicit EarlyList(const SmallList* list) : list_(list), calls_(list->calls) {
+    if (threadIdx.x < parts) part_ = reinterpret_cast<const float4*>(list->call)[threadIdx.x];
+  }
+  __device__ int calls() const { return calls_; }
+  /// The calls, in shared memory.
+  __device__ const SmallList::Call* put(float* to) const {
+    auto* all = reinterpret_cast<float4*>(to);
+    if (threadIdx.x < parts) all[threadIdx.x] = part_;
+    for (unsigned i = threadIdx.x + blockDim.x; i < parts; i += blockDim.x)
+      all[i] = reinterpret_cast<const float4*>(list_->call)[i];
+    return reinterpret_cast<const SmallList::Call*>(to);
+  }
+  static constexpr unsigned parts = SmallList::longest * sizeof(SmallList::Call) / 16;
+
+ private:
+  const SmallList* list_;
+  int calls_;
+  float4 part_ = {};
+};
+
 /// Floats of shared memory that run_list wants, on a boundary of 16 bytes.
-inline constexpr int list_floats =
-    SmallList::room + SmallList::longest * static_cast<int>(sizeof(SmallList::Call) / 4);
+inline constexpr int list_floats = SmallList::room + static_cast<int>(EarlyList::parts) * 4;
 
 /// Does a list; all threads of a block call it.
-__device__ inline void run_list(const SmallList& list, float* room) {
+__device__ inline void run_list(const EarlyList& list, float* room) {
   const int threads = static_cast<int>(blockDim.x), tid = static_cast<int>(threadIdx.x), warps = threads / 32,
-            warp = tid / 32, lane = tid % 32;
-  // Arguments of a kernel are slow to read one after the other; so they are read at the same time.
-  auto* call = reinterpret_cast<SmallList::Call*>(room + SmallList::room);
-  constexpr int words = sizeof(SmallList::Call) / sizeof(unsigned);
-  for (int i = tid; i < list.calls * words; i += threads)
-    reinterpret_cast<unsigned*>(call)[i] = reinterpret_cast<const unsigned*>(list.call)[i];
+            warp = tid / 32, lane = tid % 32, calls = list.calls();
+  const SmallList::Call* call = list.put(room + SmallList::room);
   __syncthreads();
+  // A warp for each call, so that many loads are on their way together.
 #pragma unroll 1
-  for (int k = warp; k < list.calls; k += warps)  // other blocks may have written it
+  for (int k = warp; k < calls; k += warps)  // other blocks may have written it
     load_small(call[k], room, lane, 32, [](const float* p) { return __ldcg(p); });
   __syncthreads();
   SmallList::Call next = call[0];  // on its way to registers while the call before is done
-  for (int k = 0, wave = 0; k < list.calls; ++k) {
+#pragma unroll 1
+  for (int k = 0, wave = 0; k < calls; ++k) {
     const SmallList::Call c = next;
-    if (k + 1 < list.calls) next = call[k + 1];
+    if (k + 1 < calls) next = call[k + 1];
     if (c.wave != wave) __syncthreads();
     wave = c.wave;
+    if (c.rows == 1 && c.columns <= threads) {
+      run_row(c, room, tid);
+      continue;
+    }
     run_small(
         c, room, tid, threads,
         [&](float a) {
@@ -60,7 +117,7 @@ __device__ inline void run_list(const SmallList& list, float* room) {
   }
   __syncthreads();
 #pragma unroll 1
-  for (int k = warp; k < list.calls; k += warps) store_small(call[k], room, lane, 32);
+  for (int k = warp; k < calls; k += warps) store_small(call[k], room, lane, 32);
 }
 
 }  // namespace autodiff::kernels::cuda
