@@ -5,7 +5,8 @@
 // all their windows comes to shared memory once, some channels at a time. A warp has two cells and 16
 // filters: it reads 8 channels of a row of both, as the left factor of 16 pixels, once for all the taps of
 // the window that meet this row, each of which adds to another row of the result. Edges of the image, and
-// cells beyond them, are zeros.
+// cells beyond them, are zeros. Of the two products
+// of 8 columns one has the even filters and one the odd ones, so that a thread reads and writes neighbours.
 //
 // Longer than most: the kernel and what the host says about tiles belong together.
 #include "autodiff/kernels/cuda/conv2d_inl.h"
@@ -29,7 +30,7 @@ template <int taps_, int stride_, int spread>
 struct Window {
   static constexpr int taps = taps_, stride = stride_;  // stride 1 where there is one tap: see `step`
   static constexpr bool is_spread = spread >= 0;
-  static constexpr int kinds = is_spread ? 4 : 1;
+  static constexpr int kinds = is_spread ? 4 : 1, sums = taps == 1 ? 1 : kinds;  // others are zero
   // Rows of a cell, and of the image under it. `before`: how many of these the first one lies before it.
   static constexpr int rows = is_spread ? 2 : 4;
   static constexpr int extent = !is_spread ? taps : taps == 3 ? 2 : 1;
@@ -54,6 +55,7 @@ struct Frame {
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 __device__ int divided(int x, int by) { return x * by >> 20; }
+__device__ float2 load2(const float* p) { return *reinterpret_cast<const float2*>(p); }
 #endif
 
 // A slice has `steps` times 8 channels for each of `parts` parts of the warps, which take turns and whose
@@ -123,7 +125,8 @@ __global__ void __launch_bounds__(threads, 2)
   const int corner = (image_of(mine) * f.rows + down_of(mine) * rows * W::stride) * f.columns +
                      across_of(mine) * cell_columns + lane % 8;
   const int image_at = corner * width + part * 8 + lane / 16 * 4;
-  const int filter_at = f.positions * width + (filter_group * filter_rows + part * 8 + t) * filter_width + g;
+  const int filter_at =
+      f.positions * width + (filter_group * filter_rows + part * 8 + t) * filter_width + 2 * g;
   const int line = f.columns * width;
 
   // Slices on their way while one is multiplied.
@@ -151,12 +154,12 @@ __global__ void __launch_bounds__(threads, 2)
         Factor<2> right[taps][2];
 #pragma unroll
         for (int a = 0; a < taps; ++a) {
-#pragma unroll
-          for (int o = 0; o < 2; ++o) {
-            const float* from = filter + (a * taps + b) * channels * filter_width + o * 8;
-            right[a][o].template set<precision>(0, from[0]);
-            right[a][o].template set<precision>(1, from[4 * filter_width]);
-          }
+          const float* from = filter + (a * taps + b) * channels * filter_width;
+          const float2 upper = load2(from), lower = load2(from + 4 * filter_width);
+          right[a][0].template set<precision>(0, upper.x);
+          right[a][1].template set<precision>(0, upper.y);
+          right[a][0].template set<precision>(1, lower.x);
+          right[a][1].template set<precision>(1, lower.y);
         }
         const int offset = W::stride == 1 ? W::offset(b) : b / 2 + (b % 2 == 0 ? 0 : (f.columns + 1) / 2);
 #pragma unroll
@@ -189,7 +192,7 @@ __global__ void __launch_bounds__(threads, 2)
   }
 
   if constexpr (parts > 1) {
-    constexpr int size = W::kinds * rows * 8;
+    constexpr int size = W::sums * rows * 8;
     float* to = memory + warp * size * 32 + lane;
     __syncthreads();
 #pragma unroll
@@ -213,18 +216,15 @@ __global__ void __launch_bounds__(threads, 2)
     const int cell = cells + h, n = tile_image + image_of(cell), i0 = (tile_row + down_of(cell)) * rows * up,
               j0 = ((tile_column + across_of(cell)) * cell_columns + g) * up;
     if (n >= d.n) continue;
-    float* to = y + ((n * d.oh + i0) * d.ow + j0) * d.out + first_filter + filter_group * filters + 2 * t;
+    float* to = y + ((n * d.oh + i0) * d.ow + j0) * d.out + first_filter + filter_group * filters + 4 * t;
 #pragma unroll
     for (int i = 0; i < rows; ++i) {
 #pragma unroll
       for (int kind = 0; kind < W::kinds; ++kind) {
         const int p = i * up + kind / 2, q = kind % 2;
         if (i0 + p >= d.oh || j0 + q >= d.ow) continue;
-#pragma unroll
-        for (int o = 0; o < 2; ++o) {
-          const float* from = sum[kind][i][o] + h * 2;
-          *reinterpret_cast<float2*>(to + (p * d.ow + q) * d.out + o * 8) = {from[0], from[1]};
-        }
+        const float *even = sum[kind][i][0] + h * 2, *odd = sum[kind][i][1] + h * 2;
+        *reinterpret_cast<float4*>(to + (p * d.ow + q) * d.out) = {even[0], odd[0], even[1], odd[1]};
       }
     }
   }
@@ -284,7 +284,7 @@ bool run(const Conv2dDims& d, const float* x, const float* w, float* y) {
   const int most = most_shared();
   const int slot =
       (f.positions * (channels + 4) + (W::taps * W::taps * channels * filter_width << f.log_filters)) * 4;
-  const int table = f.positions * 4, sums = (parts - 1) * warps * W::kinds * W::rows * 8 * 32 * 4;
+  const int table = f.positions * 4, sums = (parts - 1) * warps * W::sums * W::rows * 8 * 32 * 4;
   f.slots = std::min(d.in / channels, 3);
   while (f.slots > 2 && f.slots * slot + table > most) --f.slots;
   const int bytes = std::max(f.slots * slot + table, sums);
@@ -305,8 +305,10 @@ bool run(const Conv2dDims& d, const float* x, const float* w, float* y) {
 template <class W>
 bool run(const Conv2dDims& d, const float* x, const float* w, float* y) {
   if (d.in % 32 != 0) return run<W, 2, 1>(d, x, w, y);
+  // Slices of 32 channels are whole lines of memory; but of two slices one is multiplied while the other
+  // comes.
   if constexpr (W::stride == 1) {
-    if (run<W, 2, 2>(d, x, w, y)) return true;
+    if ((W::taps == 1 || d.in > 32) && run<W, 2, 2>(d, x, w, y)) return true;
   }
   return W::taps == 3 && run < W, W::taps == 3 ? 1 : 2, 2 > (d, x, w, y);
 }
