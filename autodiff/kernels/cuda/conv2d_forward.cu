@@ -276,7 +276,7 @@ Frame frame_of(const Conv2dDims& d, int warps) {
   return f;
 }
 
-// False where it takes more shared memory than there is.
+// False where it takes more shared memory than there is, or images are huge.
 template <class W, int steps, int parts>
 bool run(const Conv2dDims& d, const float* x, const float* w, float* y) {
   constexpr int warps = threads / 32 / parts, channels = 8 * steps * parts;
@@ -288,7 +288,8 @@ bool run(const Conv2dDims& d, const float* x, const float* w, float* y) {
   f.slots = std::min(d.in / channels, 3);
   while (f.slots > 2 && f.slots * slot + table > most) --f.slots;
   const int bytes = std::max(f.slots * slot + table, sums);
-  if (bytes > most) return false;
+  // More tiles of an image than can be told apart by divided().
+  if (bytes > most || f.tiles_across * f.tiles_down > 1024) return false;
   const dim3 grid(static_cast<unsigned>((d.n + (1 << f.log_images) - 1) >> f.log_images),
                   static_cast<unsigned>(d.out / filters >> f.log_filters),
                   static_cast<unsigned>(f.tiles_across * f.tiles_down));

@@ -54,7 +54,7 @@ void conv2d_tensor(const Conv2dDims& d, const float* x, const float* w, float* y
 void filters_tensor(const Conv2dDims& d, const float* x, const float* dy, float* partial);
 
 // Forward with windows of 3 x 3 and 1 x 1 (conv2d_forward.cu). False, and nothing done, where they need more
-// shared memory than there is.
+// shared memory than there is, or images are huge.
 bool forward_supports(const Conv2dDims& d);
 bool conv2d_forward(const Conv2dDims& d, const float* x, const float* w, float* y);
 
