@@ -5,8 +5,8 @@
 // all their windows comes to shared memory once, some channels at a time. A warp has two cells and 16
 // filters: it reads 8 channels of a row of both, as the left factor of 16 pixels, once for all the taps of
 // the window that meet this row, each of which adds to another row of the result. Edges of the image, and
-// cells beyond them, are zeros. Of the two products
-// of 8 columns one has the even filters and one the odd ones, so that a thread reads and writes neighbours.
+// cells beyond them, are zeros. Of the two products of 8 columns one has the even filters and one the odd
+// ones, so that a thread reads and writes neighbours.
 //
 // Longer than most: the kernel and what the host says about tiles belong together.
 #include "autodiff/kernels/cuda/conv2d_inl.h"
@@ -22,8 +22,8 @@ constexpr int threads = 256, cell_columns = 8, filters = 16;
 // In shared memory, for which the lanes of a warp meet different banks.
 constexpr int filter_width = filters + 8;
 
-// With spread = top = left >= 0 the images are read as if zeros stood between their rows and columns (up =
-// 2). A pixel of theirs then stands for four of the result, at rows 2i + p and columns 2j + q, and each tap
+// With spread = top = left >= 0 the images are read as if zeros stood between their rows and columns: up = 2.
+// A pixel of theirs then stands for four of the result, at rows 2i + p and columns 2j + q, and each tap
 // belongs to one of the four: tap a to those rows for which top - a - p is even, at row i + (p + a - top)
 // / 2.
 template <int taps_, int stride_, int spread>
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(threads, 2)
       send(to + k * filter_width, from + (k / channels * d.in + k % channels) * d.out, true);
     }
   };
-  fetch_filters(0, 0);
+  fetch_filters(0, 0);  // on their way while the places of the image are found
 
   // Where the positions are in x, or -1. Of windows of 1 x 1 only those that are read are positions.
   const int step = taps == 1 ? d.stride : 1;
@@ -170,14 +170,14 @@ __global__ void __launch_bounds__(threads, 2)
 #pragma unroll
           for (int e = 0; e < 4; ++e) left.template set<precision>(e, __uint_as_float(loaded[e]));
           // One kind of product after the other, so that those of one sum are far apart.
-          const auto add = [&](const unsigned* l, auto part) {
+          const auto add = [&](const unsigned* l, auto half) {
 #pragma unroll
             for (int a = 0; a < taps; ++a) {
               const int i = r - W::offset(a);
               if (i < 0 || i % W::stride != 0 || i / W::stride >= rows) continue;
 #pragma unroll
               for (int o = 0; o < 2; ++o) {
-                multiply(sum[2 * W::kind(a) + W::kind(b)][i / W::stride][o], l, part(right[a][o]));
+                multiply(sum[2 * W::kind(a) + W::kind(b)][i / W::stride][o], l, half(right[a][o]));
               }
             }
           };

@@ -1,7 +1,7 @@
-// Filter gradients of windows of 3 x 3 with stride 1, most of those of a residual net, by tensor cores. A block
-// has tiles of 128 neighbouring pixels and loads what lies under all their windows once, 16 channels at a time;
-// the nine taps then read it from shared memory. (As products of slices, as in conv2d_tensor.cu, every tap reads
-// the image anew.)
+// Filter gradients of windows of 3 x 3 with stride 1, most of those of a residual net, by tensor cores. A
+// block has tiles of 128 neighbouring pixels and loads what lies under all their windows once, 16 channels at
+// a time; the nine taps then read it from shared memory. (As products of slices, as in conv2d_tensor.cu,
+// every tap reads the image anew.)
 #include "autodiff/kernels/cuda/conv2d_inl.h"
 #include "autodiff/kernels/cuda/tensor_inl.h"
 
