@@ -299,7 +299,8 @@ void forward(const Conv2dDims& d, bool fours, const float* x, const float* w, fl
 
 void conv2d(const Conv2dDims& d, const float* x, const float* w, Scratch, float* y) {
   if (d.y_size() == 0) return;
-  if (forward_supports(d) && is_aligned(x) && is_aligned(w) && is_aligned(y)) return conv2d_forward(d, x, w, y);
+  if (forward_supports(d) && is_aligned(x) && is_aligned(w) && is_aligned(y) && conv2d_forward(d, x, w, y))
+    return;
   if (tensor_supports(d, x, w, y)) return conv2d_tensor(d, x, w, y);
   if (thin_supports(d)) return conv2d_thin(d, x, w, y);
   const bool fours = by_fours(d) && is_aligned(x) && is_aligned(w) && is_aligned(y);

@@ -5,7 +5,8 @@
 // all their windows comes to shared memory once, some channels at a time. A warp has two cells and 16
 // filters: it reads 8 channels of a row of both, as the left factor of 16 pixels, once for all the taps of
 // the window that meet this row, each of which adds to another row of the result. Edges of the image, and
-// cells beyond them, are zeros.
+// cells beyond them, are zeros. Of the two products of 8 columns one has the even filters and one the odd
+// ones, so that a thread reads and writes neighbours.
 //
 // Longer than most: the kernel and what the host says about tiles belong together.
 #include "autodiff/kernels/cuda/conv2d_inl.h"
@@ -17,19 +18,19 @@ namespace {
 // Before compute capability 8.0 the kernels are empty, and never called.
 #pragma nv_diag_suppress 177
 
-constexpr int warps = 4, cell_columns = 8, filters = 16;
-constexpr int filter_width =
-    filters + 8;  // in shared memory, for which the lanes of a warp meet different banks
+constexpr int threads = 256, cell_columns = 8, filters = 16;
+// In shared memory, for which the lanes of a warp meet different banks.
+constexpr int filter_width = filters + 8;
 
-// With spread = top = left >= 0 the images are read as if zeros stood between their rows and columns (up =
-// 2). A pixel of theirs then stands for four of the result, at rows 2i + p and columns 2j + q, and each tap
+// With spread = top = left >= 0 the images are read as if zeros stood between their rows and columns: up = 2.
+// A pixel of theirs then stands for four of the result, at rows 2i + p and columns 2j + q, and each tap
 // belongs to one of the four: tap a to those rows for which top - a - p is even, at row i + (p + a - top)
 // / 2.
 template <int taps_, int stride_, int spread>
 struct Window {
   static constexpr int taps = taps_, stride = stride_;  // stride 1 where there is one tap: see `step`
   static constexpr bool is_spread = spread >= 0;
-  static constexpr int kinds = is_spread ? 4 : 1;
+  static constexpr int kinds = is_spread ? 4 : 1, sums = taps == 1 ? 1 : kinds;  // others are zero
   // Rows of a cell, and of the image under it. `before`: how many of these the first one lies before it.
   static constexpr int rows = is_spread ? 2 : 4;
   static constexpr int extent = !is_spread ? taps : taps == 3 ? 2 : 1;
@@ -47,37 +48,50 @@ struct Frame {
   int log_across, log_down, log_images;
   int rows, columns, positions, by_rows, by_columns;
   int top, left;  // of the window of pixel (0, 0)
-  int tiles_across, tiles_down;
-  int log_groups;  // cells of a warp: 2^log_groups warps have different cells, the others other filters
-  int slots;       // for slices of channels in shared memory
+  int tiles_across, tiles_down, by_tiles;
+  int log_cells, log_filters;  // 2^... warps with different cells, 2^... with different filters
+  int slots;                   // for slices of channels in shared memory
 };
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 __device__ int divided(int x, int by) { return x * by >> 20; }
+__device__ float2 load2(const float* p) { return *reinterpret_cast<const float2*>(p); }
 #endif
 
-// A slice has 8 channels for each of `parts` parts of the warps, whose sums are added last.
-template <class W, int parts, Precision precision>
-__global__ void __launch_bounds__(warps * 32 * parts, 4 / parts)
+// A slice has `steps` times 8 channels for each of `parts` parts of the warps, which take turns and whose
+// sums are added last.
+template <class W, int steps, int parts, Precision precision>
+__global__ void __launch_bounds__(threads, 2)
     forward_kernel(const Conv2dDims d, const Frame f, const float* __restrict__ x,
                    const float* __restrict__ w, float* __restrict__ y) {
 #if __CUDA_ARCH__ >= 800
-  constexpr int threads = warps * 32 * parts, channels = 8 * parts, taps = W::taps, rows = W::rows;
+  constexpr int warps = threads / 32 / parts, channels = 8 * steps * parts, taps = W::taps, rows = W::rows;
   constexpr int width = channels + 4;  // of a position in shared memory
-  constexpr int filter_size = taps * taps * channels * filter_width;
+  constexpr int filter_rows = taps * taps * channels;
   const int tid = static_cast<int>(threadIdx.x), lane = tid % 32, warp = tid / 32 % warps,
             part = tid / 32 / warps, g = lane / 4, t = lane % 4;
-  const int filter_groups = warps >> f.log_groups, filter_group = warp >> f.log_groups,
-            cells = (warp & ((1 << f.log_groups) - 1)) * 2;  // the first of the warp's two
-  const int slot_size = f.positions * width + filter_groups * filter_size;
+  const int filter_group = warp >> f.log_cells,
+            cells = (warp & ((1 << f.log_cells) - 1)) * 2;  // the first of the warp's two
+  const int slot_size = f.positions * width + (filter_rows * filter_width << f.log_filters);
   float* memory = block_memory();
   int* source = reinterpret_cast<int*>(memory + f.slots * slot_size);
 
-  int tile = static_cast<int>(blockIdx.x);
-  const int tile_column = tile % f.tiles_across << f.log_across;  // in cells
-  tile /= f.tiles_across;
-  const int tile_row = tile % f.tiles_down << f.log_down, tile_image = tile / f.tiles_down << f.log_images;
-  const int first_filter = static_cast<int>(blockIdx.y) * filter_groups * filters;
+  const int tile = static_cast<int>(blockIdx.z), tile_above = divided(tile, f.by_tiles);
+  const int tile_column = (tile - tile_above * f.tiles_across) << f.log_across,  // in cells
+      tile_row = tile_above << f.log_down, tile_image = static_cast<int>(blockIdx.x) << f.log_images;
+  const int first_filter = static_cast<int>(blockIdx.y) * filters << f.log_filters;
+  const int items = d.in / channels;
+
+  const auto fetch_filters = [&](int item, int slot) {
+    const int pieces = 4 << f.log_filters, across = tid & (pieces - 1), step = threads / 4 >> f.log_filters;
+    float* to = memory + slot * slot_size + f.positions * width + across / 4 * filter_rows * filter_width +
+                across % 4 * 4;
+    const float* from = w + item * channels * d.out + first_filter + across * 4;
+    for (int k = tid / 4 >> f.log_filters; k < filter_rows; k += step) {
+      send(to + k * filter_width, from + (k / channels * d.in + k % channels) * d.out, true);
+    }
+  };
+  fetch_filters(0, 0);  // on their way while the places of the image are found
 
   // Where the positions are in x, or -1. Of windows of 1 x 1 only those that are read are positions.
   const int step = taps == 1 ? d.stride : 1;
@@ -93,25 +107,14 @@ __global__ void __launch_bounds__(warps * 32 * parts, 4 / parts)
   }
   __syncthreads();
 
-  const int items = d.in / channels;
-  const auto fetch = [&](int item, int slot) {
-    if (item < items) {
-      constexpr int pieces = channels / 4;
-      float* to = memory + slot * slot_size + tid % pieces * 4;
-      const float* from = x + item * channels + tid % pieces * 4;
-      for (int p = tid / pieces; p < f.positions; p += threads / pieces) {
-        const int at = source[p];
-        send(to + p * width, from + max(at, 0), at >= 0);
-      }
-      to = memory + slot * slot_size + f.positions * width + tid % 4 * 4;
-      from = w + (item * channels) * d.out + first_filter + tid % 4 * 4;
-      for (int q = tid / 4; q < filter_groups * taps * taps * channels; q += threads / 4) {
-        const int group = q / (taps * taps * channels), k = q % (taps * taps * channels);
-        send(to + q * filter_width, from + (k / channels * d.in + k % channels) * d.out + group * filters,
-             true);
-      }
+  const auto fetch_image = [&](int item, int slot) {
+    constexpr int pieces = channels / 4;
+    float* to = memory + slot * slot_size + tid % pieces * 4;
+    const float* from = x + item * channels + tid % pieces * 4;
+    for (int p = tid / pieces; p < f.positions; p += threads / pieces) {
+      const int at = source[p];
+      send(to + p * width, from + max(at, 0), at >= 0);
     }
-    __pipeline_commit();
   };
 
   // The cell, and its pixel (0, 0), of lanes that read rows of factors.
@@ -122,7 +125,8 @@ __global__ void __launch_bounds__(warps * 32 * parts, 4 / parts)
   const int corner = (image_of(mine) * f.rows + down_of(mine) * rows * W::stride) * f.columns +
                      across_of(mine) * cell_columns + lane % 8;
   const int image_at = corner * width + part * 8 + lane / 16 * 4;
-  const int filter_at = f.positions * width + filter_group * filter_size + (part * 8 + t) * filter_width + g;
+  const int filter_at =
+      f.positions * width + (filter_group * filter_rows + part * 8 + t) * filter_width + 2 * g;
   const int line = f.columns * width;
 
   // Slices on their way while one is multiplied.
@@ -133,55 +137,62 @@ __global__ void __launch_bounds__(warps * 32 * parts, 4 / parts)
       ahead == 2 ? __pipeline_wait_prior(1) : __pipeline_wait_prior(0);
       __syncthreads();
     }
-    fetch(turn, to);
-    to = to + 1 == f.slots ? 0 : to + 1;
+    if (turn < items) {
+      fetch_image(turn, to);
+      if (turn > 0) fetch_filters(turn, to);
+      to = to + 1 == f.slots ? 0 : to + 1;
+    }
+    __pipeline_commit();
     if (turn < ahead) continue;
     const float* image = memory + slot * slot_size + image_at;
     const float* filter = memory + slot * slot_size + filter_at;
     slot = slot + 1 == f.slots ? 0 : slot + 1;
+#pragma unroll 1
+    for (int k = 0; k < steps; ++k, image += 8 * parts, filter += 8 * parts * filter_width) {
 #pragma unroll
-    for (int b = 0; b < taps; ++b) {
-      Factor<2> right[taps][2];
+      for (int b = 0; b < taps; ++b) {
+        Factor<2> right[taps][2];
 #pragma unroll
-      for (int a = 0; a < taps; ++a) {
-#pragma unroll
-        for (int o = 0; o < 2; ++o) {
-          const float* from = filter + (a * taps + b) * channels * filter_width + o * 8;
-          right[a][o].template set<precision>(0, from[0]);
-          right[a][o].template set<precision>(1, from[4 * filter_width]);
+        for (int a = 0; a < taps; ++a) {
+          const float* from = filter + (a * taps + b) * channels * filter_width;
+          const float2 upper = load2(from), lower = load2(from + 4 * filter_width);
+          right[a][0].template set<precision>(0, upper.x);
+          right[a][1].template set<precision>(0, upper.y);
+          right[a][0].template set<precision>(1, lower.x);
+          right[a][1].template set<precision>(1, lower.y);
         }
-      }
-      const int offset = W::stride == 1 ? W::offset(b) : b / 2 + (b % 2 == 0 ? 0 : (f.columns + 1) / 2);
+        const int offset = W::stride == 1 ? W::offset(b) : b / 2 + (b % 2 == 0 ? 0 : (f.columns + 1) / 2);
 #pragma unroll
-      for (int r = 0; r < W::image_rows; ++r) {
-        Factor<4> left;
-        unsigned loaded[4];
-        load_factor(loaded, image + r * line + offset * width);
+        for (int r = 0; r < W::image_rows; ++r) {
+          Factor<4> left;
+          unsigned loaded[4];
+          load_factor(loaded, image + r * line + offset * width);
 #pragma unroll
-        for (int e = 0; e < 4; ++e) left.template set<precision>(e, __uint_as_float(loaded[e]));
-        // One kind of product after the other, so that those of one sum are far apart.
-        const auto add = [&](const unsigned* l, auto part) {
+          for (int e = 0; e < 4; ++e) left.template set<precision>(e, __uint_as_float(loaded[e]));
+          // One kind of product after the other, so that those of one sum are far apart.
+          const auto add = [&](const unsigned* l, auto half) {
 #pragma unroll
-          for (int a = 0; a < taps; ++a) {
-            const int i = r - W::offset(a);
-            if (i < 0 || i % W::stride != 0 || i / W::stride >= rows) continue;
+            for (int a = 0; a < taps; ++a) {
+              const int i = r - W::offset(a);
+              if (i < 0 || i % W::stride != 0 || i / W::stride >= rows) continue;
 #pragma unroll
-            for (int o = 0; o < 2; ++o) {
-              multiply(sum[2 * W::kind(a) + W::kind(b)][i / W::stride][o], l, part(right[a][o]));
+              for (int o = 0; o < 2; ++o) {
+                multiply(sum[2 * W::kind(a) + W::kind(b)][i / W::stride][o], l, half(right[a][o]));
+              }
             }
+          };
+          if constexpr (precision == Precision::float32) {
+            add(left.rest, [](const Factor<2>& v) { return v.big; });
+            add(left.big, [](const Factor<2>& v) { return v.rest; });
           }
-        };
-        if constexpr (precision == Precision::float32) {
-          add(left.rest, [](const Factor<2>& v) { return v.big; });
-          add(left.big, [](const Factor<2>& v) { return v.rest; });
+          add(left.big, [](const Factor<2>& v) { return v.big; });
         }
-        add(left.big, [](const Factor<2>& v) { return v.big; });
       }
     }
   }
 
   if constexpr (parts > 1) {
-    constexpr int size = W::kinds * rows * 8;
+    constexpr int size = W::sums * rows * 8;
     float* to = memory + warp * size * 32 + lane;
     __syncthreads();
 #pragma unroll
@@ -205,18 +216,15 @@ __global__ void __launch_bounds__(warps * 32 * parts, 4 / parts)
     const int cell = cells + h, n = tile_image + image_of(cell), i0 = (tile_row + down_of(cell)) * rows * up,
               j0 = ((tile_column + across_of(cell)) * cell_columns + g) * up;
     if (n >= d.n) continue;
-    float* to = y + ((n * d.oh + i0) * d.ow + j0) * d.out + first_filter + filter_group * filters + 2 * t;
+    float* to = y + ((n * d.oh + i0) * d.ow + j0) * d.out + first_filter + filter_group * filters + 4 * t;
 #pragma unroll
     for (int i = 0; i < rows; ++i) {
 #pragma unroll
       for (int kind = 0; kind < W::kinds; ++kind) {
         const int p = i * up + kind / 2, q = kind % 2;
         if (i0 + p >= d.oh || j0 + q >= d.ow) continue;
-#pragma unroll
-        for (int o = 0; o < 2; ++o) {
-          const float* from = sum[kind][i][o] + h * 2;
-          *reinterpret_cast<float2*>(to + (p * d.ow + q) * d.out + o * 8) = {from[0], from[1]};
-        }
+        const float *even = sum[kind][i][0] + h * 2, *odd = sum[kind][i][1] + h * 2;
+        *reinterpret_cast<float4*>(to + (p * d.ow + q) * d.out) = {even[0], odd[0], even[1], odd[1]};
       }
     }
   }
@@ -244,16 +252,17 @@ int log_of(int x) {  // rounded up
 }
 
 template <class W>
-Frame frame_of(const Conv2dDims& d) {
+Frame frame_of(const Conv2dDims& d, int warps) {
   const auto up = [](int x, int by) { return (x + by - 1) / by; };
   const int oh = W::is_spread ? up(d.oh, 2) : d.oh, ow = W::is_spread ? up(d.ow, 2) : d.ow;
   const int across = up(ow, cell_columns), down = up(oh, W::rows);
   Frame f{};
-  f.log_groups = d.out % (2 * filters) == 0 ? log_of(warps / 2) : log_of(warps);
-  const int log_cells = f.log_groups + 1;
-  f.log_across = std::min({log_cells, log_of(across), 2});
-  f.log_down = std::min(log_cells - f.log_across, log_of(down));
-  f.log_images = log_cells - f.log_across - f.log_down;
+  f.log_filters = d.out % (2 * filters) == 0 ? 1 : 0;
+  f.log_cells = log_of(warps) - f.log_filters;
+  const int log_all = f.log_cells + 1;
+  f.log_across = std::min({log_all, log_of(across), 2});
+  f.log_down = std::min(log_all - f.log_across, log_of(down));
+  f.log_images = log_all - f.log_across - f.log_down;
   f.tiles_across = up(across, 1 << f.log_across);
   f.tiles_down = up(down, 1 << f.log_down);
   f.rows = ((W::rows << f.log_down) - 1) * W::stride + W::extent;
@@ -261,45 +270,56 @@ Frame frame_of(const Conv2dDims& d) {
   f.positions = (f.rows << f.log_images) * f.columns;
   f.by_rows = (1 << 20) / f.rows + 1;
   f.by_columns = (1 << 20) / f.columns + 1;
+  f.by_tiles = (1 << 20) / f.tiles_across + 1;
   f.top = W::is_spread ? W::before : d.top;
   f.left = W::is_spread ? W::before : d.left;
   return f;
 }
 
-template <class W, int parts>
-void run(const Conv2dDims& d, const float* x, const float* w, float* y) {
-  Frame f = frame_of<W>(d);
-  const int groups = warps >> f.log_groups, channels = 8 * parts, most = most_shared();
-  const int slot = (f.positions * (channels + 4) + groups * W::taps * W::taps * channels * filter_width) * 4;
-  const int table = f.positions * 4, sums = (parts - 1) * warps * W::kinds * W::rows * 8 * 32 * 4;
+// False where it takes more shared memory than there is, or images are huge.
+template <class W, int steps, int parts>
+bool run(const Conv2dDims& d, const float* x, const float* w, float* y) {
+  constexpr int warps = threads / 32 / parts, channels = 8 * steps * parts;
+  Frame f = frame_of<W>(d, warps);
+  const int most = most_shared();
+  const int slot =
+      (f.positions * (channels + 4) + (W::taps * W::taps * channels * filter_width << f.log_filters)) * 4;
+  const int table = f.positions * 4, sums = (parts - 1) * warps * W::sums * W::rows * 8 * 32 * 4;
   f.slots = std::min(d.in / channels, 3);
   while (f.slots > 2 && f.slots * slot + table > most) --f.slots;
   const int bytes = std::max(f.slots * slot + table, sums);
-  const dim3 grid(static_cast<unsigned>(f.tiles_across * f.tiles_down *
-                                        ((d.n + (1 << f.log_images) - 1) >> f.log_images)),
-                  static_cast<unsigned>(d.out / (groups * filters)));
+  // More tiles of an image than can be told apart by divided().
+  if (bytes > most || f.tiles_across * f.tiles_down > 1024) return false;
+  const dim3 grid(static_cast<unsigned>((d.n + (1 << f.log_images) - 1) >> f.log_images),
+                  static_cast<unsigned>(d.out / filters >> f.log_filters),
+                  static_cast<unsigned>(f.tiles_across * f.tiles_down));
   by_precision([&](auto precision) {
-    allow(forward_kernel<W, parts, precision()>, most);
-    launch("conv2d", grid, warps * 32 * parts, static_cast<std::size_t>(bytes),
-           forward_kernel<W, parts, precision()>, d, f, x, w, y);
+    allow(forward_kernel<W, steps, parts, precision()>, most);
+    launch("conv2d", grid, threads, static_cast<std::size_t>(bytes),
+           forward_kernel<W, steps, parts, precision()>, d, f, x, w, y);
   });
+  return true;
 }
 
-// By the channels alone, so that sums have the same bits on every device and in every batch.
+// In how many parts is said by the channels alone, so that sums have the same bits on every device and in
+// every batch.
 template <class W>
-void run_in_parts(const Conv2dDims& d, const float* x, const float* w, float* y) {
-#ifdef PARTS4
-  if (d.in % 64 == 0) return run<W, 4>(d, x, w, y);
-#endif
-  d.in >= 32 && d.in % 16 == 0 ? run<W, 2>(d, x, w, y) : run<W, 1>(d, x, w, y);
+bool run(const Conv2dDims& d, const float* x, const float* w, float* y) {
+  if (d.in % 32 != 0) return run<W, 2, 1>(d, x, w, y);
+  // Slices of 32 channels are whole lines of memory; but of two slices one is multiplied while the other
+  // comes.
+  if constexpr (W::stride == 1) {
+    if ((W::taps == 1 || d.in > 32) && run<W, 2, 2>(d, x, w, y)) return true;
+  }
+  return W::taps == 3 && run < W, W::taps == 3 ? 1 : 2, 2 > (d, x, w, y);
 }
 
 }  // namespace
 
 bool forward_supports(const Conv2dDims& d) {
   constexpr std::size_t most = 1U << 31;
-  if (!has_tensor_cores() || d.groups != 1 || d.dilation != 1 || d.kh != d.kw || d.in % 8 != 0 || d.in == 0 ||
-      d.out % filters != 0 || d.x_size() >= most || d.y_size() >= most || d.w_size() >= most) {
+  if (!has_tensor_cores() || d.groups != 1 || d.dilation != 1 || d.kh != d.kw || d.in % 16 != 0 ||
+      d.in == 0 || d.out % filters != 0 || d.x_size() >= most || d.y_size() >= most || d.w_size() >= most) {
     return false;
   }
   if (d.up == 1) return d.kh == 1 || (d.kh == 3 && d.stride <= 2);
@@ -307,13 +327,13 @@ bool forward_supports(const Conv2dDims& d) {
   return d.kh == 3 ? d.top == 1 || d.top == 2 : d.kh == 1 && d.top == 0;
 }
 
-void conv2d_forward(const Conv2dDims& d, const float* x, const float* w, float* y) {
+bool conv2d_forward(const Conv2dDims& d, const float* x, const float* w, float* y) {
   if (d.up == 2) {
-    if (d.kh == 1) return run<Window<1, 1, 0>, 1>(d, x, w, y);
-    return d.top == 1 ? run_in_parts<Window<3, 1, 1>>(d, x, w, y) : run_in_parts<Window<3, 1, 2>>(d, x, w, y);
+    if (d.kh == 1) return run<Window<1, 1, 0>>(d, x, w, y);
+    return d.top == 1 ? run<Window<3, 1, 1>>(d, x, w, y) : run<Window<3, 1, 2>>(d, x, w, y);
   }
-  if (d.kh == 1) return run<Window<1, 1, -1>, 1>(d, x, w, y);
-  d.stride == 1 ? run_in_parts<Window<3, 1, -1>>(d, x, w, y) : run_in_parts<Window<3, 2, -1>>(d, x, w, y);
+  if (d.kh == 1) return run<Window<1, 1, -1>>(d, x, w, y);
+  return d.stride == 1 ? run<Window<3, 1, -1>>(d, x, w, y) : run<Window<3, 2, -1>>(d, x, w, y);
 }
 
 }  // namespace autodiff::kernels::cuda

@@ -53,9 +53,10 @@ bool tensor_supports(const Conv2dDims& d, const float* x, const float* w, const 
 void conv2d_tensor(const Conv2dDims& d, const float* x, const float* w, float* y);
 void filters_tensor(const Conv2dDims& d, const float* x, const float* dy, float* partial);
 
-// Forward with windows of 3 x 3 and 1 x 1 (conv2d_forward.cu).
+// Forward with windows of 3 x 3 and 1 x 1 (conv2d_forward.cu). False, and nothing done, where they need more
+// shared memory than there is, or images are huge.
 bool forward_supports(const Conv2dDims& d);
-void conv2d_forward(const Conv2dDims& d, const float* x, const float* w, float* y);
+bool conv2d_forward(const Conv2dDims& d, const float* x, const float* w, float* y);
 
 // For images of few channels, such as those that a network begins with (conv2d_thin.cu).
 bool thin_supports(const Conv2dDims& d);
