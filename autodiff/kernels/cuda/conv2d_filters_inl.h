@@ -3,8 +3,9 @@
 //
 // The result is cut into strips, eight pixels wide and as high as an image: eight pixels beside each other
 // are what the cores add up in one step. All rows of all strips stand in one line, of which every warp walks
-// down a piece. A lane reads what it needs from memory itself, some rows ahead, without shared memory: with g
-// = lane / 4 and t = lane % 4 it has the pixels 2t and 2t + 1 of a row, and of 16 channels 2g and 2g + 1.
+// down a piece. It has shared memory of its own for the next `stages` rows, and waits for nobody but itself.
+// With g = lane / 4 and t = lane % 4 a lane has the pixels 2t and 2t + 1 of a row, and of 16 channels 2g and
+// 2g + 1.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +15,8 @@
 namespace autodiff::kernels::cuda {
 
 constexpr int strip = 8, filter_warps = 8, filter_threads = filter_warps * 32;
+// From pixel to pixel in shared memory, for which the lanes of a warp meet different banks.
+constexpr int pixel_width = 20;
 
 // How the work is cut, by sizes alone: the same sums on every device. Every tile of dw is formed by `parts`
 // blocks. Their sums are added in groups of `fan`, and then the groups': one block, which adds what hundreds
@@ -37,6 +40,23 @@ inline FilterWork filter_work(const Conv2dDims& d, int tiles) {
   return work;
 }
 
+// Shared memory of a block: for the rows on their way, then for the sums of half its warps.
+constexpr std::size_t filter_memory(int stages, int stage_floats, int quads) {
+  return std::max(static_cast<std::size_t>(filter_warps * stages * stage_floats) * sizeof(float),
+                  static_cast<std::size_t>(filter_warps / 2 * quads * 32) * sizeof(float4));
+}
+
+/// The most that a block may ask for.
+inline std::size_t most_shared() {
+  static const std::size_t once = [] {
+    int device = 0, most = 0;
+    check(cudaGetDevice(&device), "cudaGetDevice");
+    check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "shared memory");
+    return static_cast<std::size_t>(most);
+  }();
+  return once;
+}
+
 /// Floats between the blocks, for `tiles` tiles of `size` floats.
 inline std::size_t filter_partials(const FilterWork& work, int tiles, int size) {
   if (work.parts == 1) return 0;
@@ -46,6 +66,17 @@ inline std::size_t filter_partials(const FilterWork& work, int tiles, int size) 
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 __device__ inline float2 load2(const float* p) { return *reinterpret_cast<const float2*>(p); }
+
+// Waits until no more than the last `n` groups of copies are on their way. (__pipeline_wait_prior() takes
+// more than 8 for 8.)
+template <int n>
+__device__ void wait_prior() {
+#if EV3_CUDA_EMULATED
+  __pipeline_wait_prior(n);
+#else
+  asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory");
+#endif
+}
 
 // A walk down the rows of a warp's piece, strip by strip. Before the first row of a strip go `lead` steps
 // that only load what lies above. The same in all lanes of a warp.
@@ -63,6 +94,7 @@ struct Walk {
     j = (at % across - 1) * strip;
   }
   __device__ int steps(int oh, int lead) const { return left + (next_first + left + oh - 1) / oh * lead; }
+  __device__ bool is_at_start(int lead) const { return row == first - lead; }
   __device__ bool is_at_end() const { return row == stop; }
   // Goes to the next strip; false where there is none.
   __device__ bool enter(const Conv2dDims& d, int lead) {
@@ -82,15 +114,25 @@ __device__ inline float4 add(const float4& a, const float4& b) {
   return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w};
 }
 
-// Whether this block is the last of `count` that say so; the others' sums can then be read.
-__device__ inline bool is_last(unsigned* counter, int count) {
+// Counts, and says how many had counted before; what the block wrote before a barrier can be read by who
+// counts later.
+__device__ inline unsigned count(unsigned* counter) {
+#if EV3_CUDA_EMULATED
+  return atomicAdd(counter, 1u);
+#else
+  unsigned before;
+  asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+  return before;
+#endif
+}
+
+// Whether this block is the last of `all` that say so; the others' sums can then be read.
+__device__ inline bool is_last(unsigned* counter, int all) {
   __shared__ bool last;
   __syncthreads();
   if (threadIdx.x == 0) {
-    __threadfence();
-    last = atomicAdd(counter, 1u) + 1 == static_cast<unsigned>(count);
+    last = count(counter) + 1 == static_cast<unsigned>(all);
     if (last) *counter = 0;
-    __threadfence();
   }
   __syncthreads();
   return last;
@@ -104,8 +146,9 @@ __device__ void join_filters(const FilterWork& work, const float (*mine)[4], flo
                              unsigned* counters, const Write& write) {
   constexpr int size = quads * 32, half = filter_warps / 2,
                 each = (size + filter_threads - 1) / filter_threads;
-  __shared__ float4 sums[half * size];
+  float4* sums = reinterpret_cast<float4*>(block_memory());
   const int tid = static_cast<int>(threadIdx.x), warp = tid / 32, lane = tid % 32;
+  __syncthreads();  // the memory had rows
   float4* of_warp = sums + warp % half * size + lane;
   if (warp >= half) {
 #pragma unroll
