@@ -228,6 +228,7 @@ __device__ bool run_chain(const Chain& chain, const Columns& at) {
   if constexpr (sums == 0) {
     return false;
   } else {
+    let_next_begin();
     __syncthreads();  // the slots are not needed any more
     return join_columns<Sum>(at, total, reinterpret_cast<double*>(block_memory()),
                              [&](std::size_t, std::size_t c, const double* all) {
@@ -243,6 +244,7 @@ __device__ bool run_chain(const Chain& chain, const Columns& at) {
 template <int pattern, int width, int sums>
 __global__ void __launch_bounds__(most_threads)
     chain_kernel(__grid_constant__ const Chain chain, const Columns at) {
+  await_previous();
   run_chain<pattern, width, sums>(chain, at);
 }
 
@@ -251,6 +253,7 @@ template <int pattern, int width, int sums>
 __global__ void __launch_bounds__(most_threads)
     chain_and_list_kernel(__grid_constant__ const Chain chain, const Columns at, const SmallList* list) {
   const EarlyList then(list);
+  await_previous();
   if (!run_chain<pattern, width, sums>(chain, at) || !is_last_tile(at)) return;
   run_list(then, block_memory());
 }

@@ -47,6 +47,7 @@ template <int pixels, int filters, int rows, int columns, bool fours>
 __global__ void __launch_bounds__((pixels / rows) * (filters / columns))
     forward_kernel(const Conv2dDims d, const float* __restrict__ x, const float* __restrict__ w,
                    float* __restrict__ y) {
+  await_previous();
   constexpr int across = filters / columns, threads = pixels / rows * across;
   constexpr int row = pixels + padding;
   __shared__ __align__(16) float image[2][slice * row], filter[2][slice * filters];
@@ -169,6 +170,7 @@ template <int depths, int filters, int rows, int columns, bool fours>
 __global__ void __launch_bounds__((depths / rows) * (filters / columns))
     filters_kernel(const Conv2dDims d, int pixels_each, const float* __restrict__ x,
                    const float* __restrict__ dy, float* __restrict__ partial) {
+  await_previous();
   constexpr int across = filters / columns, threads = depths / rows * across;
   __shared__ __align__(16) float image[2][slice * depths], slope[2][slice * filters];
   const int tid = static_cast<int>(threadIdx.x), tx = tid % across, ty = tid / across;
@@ -265,6 +267,7 @@ __global__ void __launch_bounds__((depths / rows) * (filters / columns))
 constexpr int join_elements = 32, join_turns = 8;
 __global__ void __launch_bounds__(join_elements* join_turns)
     join_filters_kernel(std::size_t n, int parts, const float* partial, float* dw) {
+  await_previous();
   __shared__ double sums[join_turns][join_elements];
   const std::size_t i = static_cast<std::size_t>(blockIdx.x) * join_elements + threadIdx.x;
   double sum = 0;

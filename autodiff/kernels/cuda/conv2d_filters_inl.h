@@ -164,6 +164,7 @@ __device__ void join_filters(const FilterWork& work, const float (*mine)[4], flo
                 each = (size + filter_threads - 1) / filter_threads;
   float4* sums = reinterpret_cast<float4*>(block_memory());
   const int tid = static_cast<int>(threadIdx.x), warp = tid / 32, lane = tid % 32;
+  let_next_begin();
   __syncthreads();  // the memory had rows
   float4* of_warp = sums + warp % half * size + lane;
   if (warp >= half) {

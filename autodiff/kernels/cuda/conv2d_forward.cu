@@ -91,7 +91,6 @@ __global__ void __launch_bounds__(threads, 2)
       send(to + k * filter_width, from + (k / channels * d.in + k % channels) * d.out, true);
     }
   };
-  fetch_filters(0, 0);  // on their way while the places of the image are found
 
   // Where the positions are in x, or -1. Of windows of 1 x 1 only those that are read are positions.
   const int step = taps == 1 ? d.stride : 1;
@@ -106,6 +105,8 @@ __global__ void __launch_bounds__(threads, 2)
     source[p] = inside ? ((n * d.h + i) * d.w + j) * d.in : -1;
   }
   __syncthreads();
+  await_previous();
+  fetch_filters(0, 0);
 
   const auto fetch_image = [&](int item, int slot) {
     constexpr int pieces = channels / 4;
@@ -191,6 +192,7 @@ __global__ void __launch_bounds__(threads, 2)
     }
   }
 
+  let_next_begin();
   if constexpr (parts > 1) {
     constexpr int size = W::sums * rows * 8;
     float* to = memory + warp * size * 32 + lane;

@@ -38,6 +38,7 @@ template <int pixels, int filters, Precision precision>
 __global__ void __launch_bounds__(pixels) forward_kernel(const Conv2dDims d, const float* __restrict__ x,
                                                          const float* __restrict__ w, float* __restrict__ y) {
 #if __CUDA_ARCH__ >= 800
+  await_previous();
   constexpr int threads = pixels, row = slice + pad, filter_row = filters + pad;
   __shared__ __align__(32) float image[stages][pixels * row], filter[stages][slice * filter_row];
   const int tid = static_cast<int>(threadIdx.x), warp = tid / 32;
@@ -127,6 +128,7 @@ __global__ void __launch_bounds__(depths * 2)
     filters_kernel(const Conv2dDims d, int pixels_each, const float* __restrict__ x,
                    const float* __restrict__ dy, float* __restrict__ partial) {
 #if __CUDA_ARCH__ >= 800
+  await_previous();
   constexpr int threads = depths * 2, row = depths + pad, slope_row = filters + pad;
   __shared__ __align__(32) float image[stages][slice * row], slope[stages][slice * slope_row];
   const int tid = static_cast<int>(threadIdx.x), warp = tid / 32;

@@ -11,6 +11,7 @@ constexpr int threads = 128, filters = 16, most_depth = 64;
 __global__ void __launch_bounds__(threads)
     forward_kernel(const Conv2dDims d, bool aligned, const float* __restrict__ x, const float* __restrict__ w,
                    float* __restrict__ y) {
+  await_previous();
   __shared__ float filter[most_depth * filters];
   const int depth = d.kh * d.kw * d.in, first = static_cast<int>(blockIdx.y) * filters;
   for (int q = static_cast<int>(threadIdx.x); q < depth * filters; q += threads) {
@@ -51,6 +52,7 @@ template <int channels>
 __global__ void __launch_bounds__(threads)
     forward3_kernel(const Conv2dDims d, int tiles_across, int tiles_down, const float* __restrict__ x,
                     const float* __restrict__ w, float* __restrict__ y) {
+  await_previous();
   constexpr int depth = 9 * channels, lines = tile_rows + 2;
   constexpr int read = (6 * channels + 3) / 4 * 4;  // floats of a line that a thread reads, and some more
   constexpr int width = (tile_columns - 4) * channels + read;
@@ -144,6 +146,7 @@ void forward3(const Conv2dDims& d, const float* x, const float* w, float* y) {
 constexpr int some = 32;
 __global__ void filters_kernel(const Conv2dDims d, int pixels_each, const float* __restrict__ x,
                                const float* __restrict__ dy, float* __restrict__ partial) {
+  await_previous();
   __shared__ float window[some][most_depth], slope[some][filters];
   const int depth = d.kh * d.kw * d.in, first = static_cast<int>(blockIdx.y) * filters;
   const int tid = static_cast<int>(threadIdx.x), count = static_cast<int>(blockDim.x);

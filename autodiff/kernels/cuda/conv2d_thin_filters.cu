@@ -26,6 +26,7 @@ __global__ void __launch_bounds__(filter_threads, 1)
     filters_kernel(const Conv2dDims d, const FilterWork work, const float* __restrict__ x,
                    const float* __restrict__ dy, float4* partial, unsigned* counters, float* dw) {
 #if __CUDA_ARCH__ >= 800
+  await_previous();
   constexpr int rows = tiles * 2;  // of the product, that a lane has: g, g + 8, ...
   const int tid = static_cast<int>(threadIdx.x), lane = tid % 32, g = lane / 4, t = lane % 4;
   const int depth = d.kh * d.kw * d.in, first_out = static_cast<int>(blockIdx.y) * filters;

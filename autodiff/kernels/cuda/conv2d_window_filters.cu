@@ -43,6 +43,7 @@ __global__ void __launch_bounds__(filter_threads, 1)
     filters_kernel(const Conv2dDims d, const FilterWork work, const float* __restrict__ x,
                    const float* __restrict__ dy, float4* partial, unsigned* counters, float* dw) {
 #if __CUDA_ARCH__ >= 800
+  await_previous();
   using Of = Window<side, stride>;
   constexpr int columns = Of::columns, turns = Of::turns, new_rows = Of::new_rows, old_rows = side - new_rows,
                 taps = side * side, row_floats = Of::row_floats;

@@ -16,6 +16,23 @@ void check(cudaError_t code, const char* what);
 /// Small calls that wait (small.h) go there first.
 cudaStream_t stream();
 
+/// Every kernel begins with this, but for what needs nothing of the kernels before it: it may be launched
+/// while the last of them are still at work (from compute capability 9.0 on), and waits for them here.
+__device__ inline void await_previous() {
+#if __CUDA_ARCH__ >= 900 && !EV3_CUDA_EMULATED
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+/// The next kernel may be launched when all blocks have come here, or are done. For kernels whose end leaves
+/// multiprocessors idle.
+__device__ inline void let_next_begin() {
+#if __CUDA_ARCH__ >= 900 && !EV3_CUDA_EMULATED
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+/// Whether kernels may be launched before those before them are done.
+bool may_overlap();
+
 /// Launches a kernel on a stream; an error says `name`. `shared`: bytes of memory for each block, which the
 /// kernel has as block_memory().
 template <class... Params, class... Args>
@@ -26,6 +43,13 @@ void launch_on(cudaStream_t to, const char* name, dim3 grid, dim3 threads, std::
   config.blockDim = threads;
   config.dynamicSmemBytes = shared;
   config.stream = to;
+#if !EV3_CUDA_EMULATED
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &overlap;
+  config.numAttrs = may_overlap() ? 1 : 0;
+#endif
   check(cudaLaunchKernelEx(&config, kernel, args...), name);
 }
 /// The same, on stream().

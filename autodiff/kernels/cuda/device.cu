@@ -112,6 +112,16 @@ const void* keep(const void* bytes, std::size_t size) {
   return current_kept->place_of({static_cast<const char*>(bytes), size});
 }
 
+bool may_overlap() {
+  static const bool once = [] {  // recordings have such edges since CUDA 12.3
+    int device = 0, major = 0;
+    return CUDART_VERSION >= 12030 && cudaGetDevice(&device) == cudaSuccess &&
+           cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+           major >= 9;
+  }();
+  return once;
+}
+
 int multiprocessors() { return found().info.multiprocessors; }
 
 }  // namespace cuda

@@ -9,6 +9,7 @@ namespace autodiff::kernels::cuda {
 namespace {
 
 __global__ void unary_kernel(Unary kind, float constant, std::size_t n, const float* x, float* y) {
+  await_previous();
   const std::size_t i = thread_index();
   if (i < n) y[i] = unary_reference(kind, x[i], static_cast<double>(constant));
 }
@@ -75,6 +76,7 @@ Small small(const Dims& d, const Strides& a) {
 
 __global__ void binary_kernel(Binary kind, Axes axes, std::size_t n, const float* a, const float* b,
                               float* y) {
+  await_previous();
   const std::size_t i = thread_index();
   if (i >= n) return;
   long long at = 0, bt = 0;
@@ -118,6 +120,7 @@ static_assert(sizeof(CopyList) <= 4096);
 thread_local CopyList waiting_copies;
 
 __global__ void copy_kernel(__grid_constant__ const CopyList list) {
+  await_previous();
   const Copy& c = list.copy[blockIdx.y];
   const std::size_t i = thread_index();
   if (i >= c.n) return;
@@ -170,6 +173,7 @@ void copy(const CopyDims& d, const float* x, float* y) {
 // One thread for the four elements that share a group of random words.
 __global__ void dropout_kernel(DropoutDims d, std::size_t groups, const float* x, const std::int32_t* keys,
                                float* y) {
+  await_previous();
   const std::size_t i = thread_index();
   if (i >= d.samples * groups) return;
   const std::size_t sample = i / groups, group = i % groups;

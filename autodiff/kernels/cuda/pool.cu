@@ -69,6 +69,7 @@ __device__ void windows_over(const PoolDims& d, int r, int s, Visit visit) {
 }
 
 __global__ void max_pool_kernel(PoolDims d, std::size_t n, const float* x, const float* v, float* y) {
+  await_previous();
   const std::size_t k = thread_index();
   if (k >= n) return;
   const At at = find(k, d.oh, d.ow, d.c);
@@ -76,6 +77,7 @@ __global__ void max_pool_kernel(PoolDims d, std::size_t n, const float* x, const
 }
 
 __global__ void max_pool_grad_kernel(PoolDims d, std::size_t n, const float* x, const float* dy, float* dx) {
+  await_previous();
   const std::size_t k = thread_index();
   if (k >= n) return;
   const At at = find(k, d.h, d.w, d.c);
@@ -87,6 +89,7 @@ __global__ void max_pool_grad_kernel(PoolDims d, std::size_t n, const float* x, 
 }
 
 __global__ void avg_pool_kernel(PoolDims d, std::size_t n, float share, const float* x, float* y) {
+  await_previous();
   const std::size_t k = thread_index();
   if (k >= n) return;
   const At at = find(k, d.oh, d.ow, d.c);
@@ -99,6 +102,7 @@ __global__ void avg_pool_kernel(PoolDims d, std::size_t n, float share, const fl
 }
 
 __global__ void avg_pool_grad_kernel(PoolDims d, std::size_t n, float share, const float* dy, float* dx) {
+  await_previous();
   const std::size_t k = thread_index();
   if (k >= n) return;
   const At at = find(k, d.h, d.w, d.c);

@@ -51,6 +51,7 @@ __device__ double join_block(double value) {
 // y[o] of x [outer, reduced]: a block each.
 template <class Kind>
 __global__ void rows_kernel(std::size_t reduced, double divisor, const float* x, float* y) {
+  await_previous();
   x += blockIdx.x * reduced;
   double value = Kind::start();
   for (std::size_t r = threadIdx.x; r < reduced; r += blockDim.x) Kind::add(&value, x[r], 0);
@@ -129,12 +130,14 @@ __device__ bool reduce_columns(const Reduction& d) {
       for (int w = 0; w < width; ++w) Kind::add(v[w], e[w], shift[w]);
     }
   }
+  let_next_begin();
   return join_columns<Kind>(
       a, v, shared, [&](std::size_t o, std::size_t c, const double* sums) { finish<Kind>(d, o, c, sums); });
 }
 
 template <class Kind, int width>
 __global__ void __launch_bounds__(threads) columns_kernel(const Reduction d) {
+  await_previous();
   reduce_columns<Kind, width>(d);
 }
 
@@ -143,6 +146,7 @@ template <class Kind, int width>
 __global__ void __launch_bounds__(threads) columns_and_list_kernel(const Reduction d, const SmallList* list) {
   __shared__ __align__(16) float room[list_floats];
   const EarlyList then(list);
+  await_previous();
   if (reduce_columns<Kind, width>(d) && is_last_tile(d.columns)) run_list(then, room);
 }
 

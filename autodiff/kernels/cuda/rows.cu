@@ -32,6 +32,7 @@ __device__ double exponentials(const float* z, int cols, float& most) {
 }
 
 __global__ void softmax_kernel(std::size_t rows, int cols, bool log, const float* x, float* y) {
+  await_previous();
   const std::size_t r = row_index();
   if (r >= rows) return;
   x += r * static_cast<std::size_t>(cols);
@@ -44,6 +45,7 @@ __global__ void softmax_kernel(std::size_t rows, int cols, bool log, const float
 
 __global__ void cross_entropy_kernel(std::size_t rows, int cols, const float* z, const std::int32_t* labels,
                                      float* loss) {
+  await_previous();
   const std::size_t r = row_index();
   if (r >= rows) return;
   z += r * static_cast<std::size_t>(cols);
@@ -54,6 +56,7 @@ __global__ void cross_entropy_kernel(std::size_t rows, int cols, const float* z,
 
 __global__ void cross_entropy_grad_kernel(std::size_t rows, int cols, const float* z,
                                           const std::int32_t* labels, const float* dloss, float* dz) {
+  await_previous();
   const std::size_t r = row_index();
   if (r >= rows) return;
   z += r * static_cast<std::size_t>(cols);
@@ -67,6 +70,7 @@ __global__ void cross_entropy_grad_kernel(std::size_t rows, int cols, const floa
 }
 
 __global__ void argmax_kernel(std::size_t rows, int cols, const float* x, std::int32_t* label) {
+  await_previous();
   const std::size_t r = row_index();
   if (r >= rows) return;
   x += r * static_cast<std::size_t>(cols);
@@ -81,12 +85,14 @@ __global__ void argmax_kernel(std::size_t rows, int cols, const float* x, std::i
 
 __global__ void gather_kernel(std::size_t rows, std::size_t cols, const float* x, const std::int32_t* labels,
                               float* y) {
+  await_previous();
   const std::size_t r = thread_index();
   if (r < rows) y[r] = x[r * cols + static_cast<std::size_t>(labels[r])];
 }
 
 __global__ void scatter_kernel(std::size_t rows, std::size_t cols, const float* x, const std::int32_t* labels,
                                float* y) {
+  await_previous();
   const std::size_t i = thread_index();
   if (i >= rows * cols) return;
   const std::size_t r = i / cols;

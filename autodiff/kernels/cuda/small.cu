@@ -13,7 +13,9 @@ thread_local std::function<void(cudaStream_t, const SmallList*)> waiting_reducti
 // One block.
 __global__ void __launch_bounds__(list_threads) list_kernel(const SmallList* list) {
   __shared__ __align__(16) float room[list_floats];
-  run_list(EarlyList(list), room);
+  const EarlyList early(list);
+  await_previous();
+  run_list(early, room);
 }
 
 }  // namespace

@@ -8,10 +8,12 @@ namespace {
 
 using cuda::block;
 using cuda::blocks;
+using cuda::await_previous;
 using cuda::launch;
 using cuda::thread_index;
 
 __global__ void update_kernel(UpdateDims d, const UpdateScalars* scalars, const int* step, UpdateArrays a) {
+  await_previous();
   const std::size_t i = thread_index();
   if (i >= d.n) return;
   const float *g = a.gradient, *from = a.decay_from;
@@ -54,6 +56,7 @@ __device__ double block_sum(double value) {
 }
 
 __global__ void squares_kernel(std::size_t n, const float* g, double* partials) {
+  await_previous();
   double sum = 0;
   for (std::size_t i = thread_index(); i < n; i += norm_blocks * norm_threads) {
     sum += static_cast<double>(g[i]) * static_cast<double>(g[i]);
@@ -63,6 +66,7 @@ __global__ void squares_kernel(std::size_t n, const float* g, double* partials) 
 }
 
 __global__ void clip_kernel(std::size_t n, double most, const double* partials, float* g) {
+  await_previous();
   double sum = 0;
   for (unsigned k = 0; k < norm_blocks; ++k) sum += partials[k];
   const double length = sqrt(sum);
@@ -75,6 +79,7 @@ __device__ int reflect(int i, int n) { return i < 0 ? -i : i >= n ? 2 * (n - 1) 
 
 __global__ void gather_images_kernel(Images d, const Sample* samples, const int* step, int batch,
                                      float* features) {
+  await_previous();
   const int pixels = d.height * d.width, pixel = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   const int row = static_cast<int>(blockIdx.y);
   if (pixel >= pixels) return;
@@ -94,6 +99,7 @@ __global__ void gather_images_kernel(Images d, const Sample* samples, const int*
 
 __global__ void gather_rows_kernel(const float* rows, std::size_t width, const Sample* samples,
                                    const int* step, int batch, float* features) {
+  await_previous();
   const std::size_t i = thread_index();
   if (i >= static_cast<std::size_t>(batch) * width) return;
   const Sample s = samples[*step * batch + static_cast<int>(i / width)];
@@ -102,23 +108,30 @@ __global__ void gather_rows_kernel(const float* rows, std::size_t width, const S
 
 __global__ void gather_labels_kernel(const int* classes, const Sample* samples, const int* step, int batch,
                                      int* labels) {
+  await_previous();
   const int row = static_cast<int>(thread_index());
   if (row < batch) labels[row] = classes[samples[*step * batch + row].index];
 }
 
 __global__ void end_step_kernel(const float* value, float* all, int* step) {
+  await_previous();
   all[*step] = *value;
   ++*step;
 }
 
 __global__ void end_batch_kernel(const float* values, std::size_t count, float* all, const int* step) {
+  await_previous();
   const std::size_t i = thread_index();
   if (i < count) all[static_cast<std::size_t>(*step) * count + i] = values[i];
 }
 
-__global__ void next_step_kernel(int* step) { ++*step; }
+__global__ void next_step_kernel(int* step) {
+  await_previous();
+  ++*step;
+}
 
 __global__ void take_row_kernel(const int* from, std::size_t count, const int* step, int* to) {
+  await_previous();
   const std::size_t i = thread_index();
   if (i < count) to[i] = from[static_cast<std::size_t>(*step) * count + i];
 }
