@@ -152,12 +152,6 @@ __device__ void interpret(const Chain& chain, const Columns& at, double (&total)
   }
 }
 
-template <int n, class Body>
-__device__ void each(const Body& body) {
-  [&]<int... k>(std::integer_sequence<int, k...>) { (body(std::integral_constant<int, k>{}), ...); }
-  (std::make_integer_sequence<int, n>{});
-}
-
 // The same for a table that is known to the compiler.
 template <int pattern, int width, int sums>
 __device__ void run_pattern(const Chain& chain, const Columns& at, double (&total)[width][sums]) {

@@ -4,9 +4,18 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <type_traits>
+#include <utility>
 
 #include "autodiff/kernels/backend.h"
 #include "autodiff/kernels/device.h"
+
+// A function with registers of its own.
+#if EV3_CUDA_EMULATED
+#define EV3_NOINLINE
+#else
+#define EV3_NOINLINE __noinline__
+#endif
 
 namespace autodiff::kernels::cuda {
 
@@ -90,6 +99,13 @@ inline constexpr unsigned block = 256;
 /// The index of a thread among all.
 __device__ inline std::size_t thread_index() {
   return static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+
+/// Calls body with constants 0 .. n - 1.
+template <int n, class Body>
+__device__ void each(const Body& body) {
+  [&]<int... k>(std::integer_sequence<int, k...>) { (body(std::integral_constant<int, k>{}), ...); }
+  (std::make_integer_sequence<int, n>{});
 }
 
 inline bool is_aligned(const void* p) { return reinterpret_cast<std::size_t>(p) % 16 == 0; }

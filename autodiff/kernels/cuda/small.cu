@@ -43,7 +43,11 @@ void launch_small(cudaStream_t to) {
   if (waiting.empty() && !waiting_reduction) return;
   const SmallList* list = nullptr;
   if (!waiting.empty()) {
-    const SmallList made = waiting.list();
+    SmallList made = waiting.list();
+    if (const auto program = ListProgram::of(waiting.calls())) {
+      made.values = program->values;
+      made.values.pattern = list_pattern_of(program->table);
+    }
     list = static_cast<const SmallList*>(keep(&made, sizeof(made)));
   }
   waiting.clear();

@@ -3,9 +3,10 @@
 #pragma once
 
 #include <functional>
+#include <utility>
 
 #include "autodiff/kernels/cuda/cuda.h"
-#include "autodiff/kernels/cuda/small_list.h"
+#include "autodiff/kernels/cuda/list_patterns.h"
 
 namespace autodiff::kernels::cuda {
 
@@ -59,11 +60,23 @@ __device__ inline void run_row(const SmallList::Call& c, float* room, int i) {
   room[c.y + i * c.y_column] = y;
 }
 
+/// What thread `first` of `step` does of a call.
+__device__ inline void run_call(const SmallList::Call& c, float* room, int first, int step) {
+  if (c.rows == 1 && c.columns <= step) return run_row(c, room, first);
+  run_small(
+      c, room, first, step,
+      [&](float a) {
+        return unary_reference(static_cast<Unary>(c.code), a, static_cast<double>(c.constant));
+      },
+      [&](float a, float b) { return binary_reference(static_cast<Binary>(c.code), a, b); });
+}
+
 /// A list in memory, of which every thread has read a part already when the list is done. (Arguments of a
 /// kernel would be read line after line, each waiting for the one before.)
 class EarlyList {
  public:
-  __device__ explicit EarlyList(const SmallList* list) : list_(list), calls_(list->calls) {
+  __device__ explicit EarlyList(const SmallList* list)
+      : list_(list), calls_(list->calls), independent_(list->independent != 0) {
     if (threadIdx.x < parts) part_ = reinterpret_cast<const float4*>(list->call)[threadIdx.x];
   }
   __device__ int calls() const { return calls_; }
@@ -75,16 +88,54 @@ class EarlyList {
       all[i] = reinterpret_cast<const float4*>(list_->call)[i];
     return reinterpret_cast<const SmallList::Call*>(to);
   }
-  static constexpr unsigned parts = SmallList::longest * sizeof(SmallList::Call) / 16;
+  /// What a list with a pattern needs, in shared memory, once put() is done.
+  __device__ static const ListValues& values(const float* to) {
+    return *reinterpret_cast<const ListValues*>(to + sizeof(SmallList::Call) / 4 * SmallList::longest);
+  }
+  __device__ bool independent() const { return independent_; }
+  static constexpr unsigned parts =
+      (SmallList::longest * sizeof(SmallList::Call) + sizeof(ListValues)) / sizeof(float4);
+  static_assert(sizeof(ListValues) % sizeof(float4) == 0);
 
  private:
   const SmallList* list_;
   int calls_;
+  bool independent_;
   float4 part_ = {};
 };
 
 /// Floats of shared memory that run_list wants, on a boundary of 16 bytes.
 inline constexpr int list_floats = SmallList::room + static_cast<int>(EarlyList::parts) * 4;
+
+/// A list with a pattern: threads do not need each other. Not inlined, for its registers' sake.
+template <int pattern>
+__device__ EV3_NOINLINE void run_list_pattern(const ListValues& values) {
+  for (int i = static_cast<int>(threadIdx.x); i < values.n; i += static_cast<int>(blockDim.x)) {
+    constexpr int inputs = list_patterns::list[pattern].inputs, steps = list_patterns::list[pattern].steps;
+    float value[ListTable::most_inputs + steps];
+    each<inputs>([&](auto k) { value[k()] = __ldcg(values.input[k()] + i * values.step[k()]); });
+    each<steps>([&](auto k) {
+      constexpr ListTable::Step step = list_patterns::list[pattern].step[k()];
+      float& y = value[ListTable::most_inputs + k()];
+      if constexpr (step.code == ListTable::zero) {
+        y = 0;
+      } else if constexpr (step.code == ListTable::copy) {
+        y = value[step.a];
+      } else if constexpr (step.code >= ListTable::first_binary) {
+        y = binary_reference(static_cast<Binary>(step.code - ListTable::first_binary), value[step.a],
+                             value[step.b]);
+      } else {
+        y = unary_reference(static_cast<Unary>(step.code), value[step.a],
+                            static_cast<double>(values.constant[k()]));
+      }
+      if (values.y[k()]) values.y[k()][i] = y;
+    });
+  }
+}
+template <int... k>
+__device__ void run_list_pattern(const ListValues& values, std::integer_sequence<int, k...>) {
+  (void)((values.pattern == k && (run_list_pattern<k>(values), true)) || ...);
+}
 
 /// Does a list; all threads of a block call it.
 __device__ inline void run_list(const EarlyList& list, float* room) {
@@ -92,11 +143,24 @@ __device__ inline void run_list(const EarlyList& list, float* room) {
             warp = tid / 32, lane = tid % 32, calls = list.calls();
   const SmallList::Call* call = list.put(room + SmallList::room);
   __syncthreads();
-  // A warp for each call, so that many loads are on their way together.
+  const ListValues& values = EarlyList::values(room + SmallList::room);
+  if (values.pattern >= 0)
+    return run_list_pattern(values, std::make_integer_sequence<int, list_patterns::count>{});
+    // A warp for each call, so that many loads are on their way together.
 #pragma unroll 1
   for (int k = warp; k < calls; k += warps)  // other blocks may have written it
     load_small(call[k], room, lane, 32, [](const float* p) { return __ldcg(p); });
   __syncthreads();
+  if (list.independent()) {
+#pragma unroll 1
+    for (int k = warp; k < calls; k += warps) {
+      const SmallList::Call c = call[k];
+      run_call(c, room, lane, 32);
+      __syncwarp();
+      store_small(c, room, lane, 32);
+    }
+    return;
+  }
   SmallList::Call next = call[0];  // on its way to registers while the call before is done
 #pragma unroll 1
   for (int k = 0, wave = 0; k < calls; ++k) {
@@ -104,16 +168,7 @@ __device__ inline void run_list(const EarlyList& list, float* room) {
     if (k + 1 < calls) next = call[k + 1];
     if (c.wave != wave) __syncthreads();
     wave = c.wave;
-    if (c.rows == 1 && c.columns <= threads) {
-      run_row(c, room, tid);
-      continue;
-    }
-    run_small(
-        c, room, tid, threads,
-        [&](float a) {
-          return unary_reference(static_cast<Unary>(c.code), a, static_cast<double>(c.constant));
-        },
-        [&](float a, float b) { return binary_reference(static_cast<Binary>(c.code), a, b); });
+    run_call(c, room, tid, threads);
   }
   __syncthreads();
 #pragma unroll 1

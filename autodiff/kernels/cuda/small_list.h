@@ -9,6 +9,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -67,6 +68,29 @@ inline Part part_a(const Small& s) { return {s.a, s.rows, s.columns, s.a_row, s.
 inline Part part_b(const Small& s) { return {s.b, s.rows, s.columns, s.b_row, s.b_column}; }
 inline Part part_y(const Small& s) { return {s.y, s.rows, s.columns, s.y_row, s.y_column}; }
 
+/// What is computed of what: values are inputs, and then the results of steps.
+struct ListTable {
+  static constexpr int most_steps = 48, most_inputs = 24;
+  static constexpr unsigned char zero = 14, copy = 15, first_binary = 16;  ///< codes beside those of Unary
+  int inputs = 0, steps = 0;
+  struct Step {
+    unsigned char code = 0, a = 0, b = 0;
+    bool operator==(const Step&) const = default;
+  };
+  std::array<Step, most_steps> step = {};
+  bool operator==(const ListTable&) const = default;
+};
+
+/// Where the values of a list with a table are.
+struct ListValues {
+  const float* input[ListTable::most_inputs] = {};
+  float* y[ListTable::most_steps] = {};  ///< null where another step writes there later
+  float constant[ListTable::most_steps] = {};
+  unsigned char step[ListTable::most_inputs] =
+      {};  ///< of an input from element to element: 1, or 0 for one number
+  int pattern = -1, n = 0;
+};
+
 /// Calls as a kernel takes them. Operands have places in `room` floats of shared memory.
 struct SmallList {
   static constexpr int longest = 40, room = 3072;
@@ -80,17 +104,21 @@ struct SmallList {
     float constant;
     const float *a_from, *b_from;
     float* y_to;
-    const float* nothing = nullptr;  // no bytes are unnamed: lists are compared by them
+    const float* nothing = nullptr;
   };
   int calls = 0, waves = 0;
-  long long nothing = 0;
+  /// Whether all of them may be done at the same time. Here and below no bytes are unnamed: lists are
+  /// compared by them.
+  long long independent = 0;
   Call call[longest] = {};
+  ListValues values = {};  ///< for a list with a pattern (list_patterns.h)
 };
 
 /// Calls that wait, in their order.
 class SmallCalls {
  public:
   bool empty() const { return calls_.empty(); }
+  const std::vector<Small>& calls() const { return calls_; }
   /// False, and nothing added, where the list has no room for it.
   bool add(const Small& call) {
     if (static_cast<int>(calls_.size()) == SmallList::longest) return false;
@@ -119,6 +147,7 @@ class SmallCalls {
       waves.push_back(wave(k, waves));
       out.waves = std::max(out.waves, waves.back() + 1);
     }
+    out.independent = are_independent();
     for (int wave = 0; wave < out.waves; ++wave) {
       for (std::size_t k = 0; k < calls_.size(); ++k) {
         if (waves[k] == wave) out.call[out.calls++] = placed(k, wave);
@@ -157,6 +186,18 @@ class SmallCalls {
       before += r.last - r.first;
     }
     return 0;
+  }
+  bool are_independent() const {
+    for (std::size_t k = 0; k < calls_.size(); ++k) {
+      for (std::size_t i = 0; i < k; ++i) {
+        const Range y = part_y(calls_[i]).range(), own = part_y(calls_[k]).range();
+        if (y.meets(own) || y.meets(part_a(calls_[k]).range()) || y.meets(part_b(calls_[k]).range()) ||
+            own.meets(part_a(calls_[i]).range()) || own.meets(part_b(calls_[i]).range())) {
+          return false;
+        }
+      }
+    }
+    return true;
   }
   // The first wave after all that call k has to wait for, when those before it are in these.
   int wave(std::size_t k, const std::vector<int>& waves) const {
