@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "autodiff/kernels/cuda/chain_table.h"
-#include "autodiff/kernels/cuda/small_list.h"
+#include "autodiff/kernels/cuda/list_patterns.h"
 #include "autodiff/kernels/elementwise.h"
 #include "autodiff/tensor/random.h"
 #include "tests/catch.h"
@@ -206,6 +206,7 @@ TEST_CASE("small calls give the same by threads that wait between waves as one a
     for (int k = list.calls - 1; k >= 0; --k) cuda::store_small(list.call[k], room.data(), 0, 1);
     INFO("list " << seed);
     CHECK(std::memcmp(by_waves.data(), in_turn.data(), size * sizeof(float)) == 0);
+    CHECK(!list.independent);
   }
   CHECK(aligned > 1000);
   CHECK(waited > 1000);
@@ -213,12 +214,87 @@ TEST_CASE("small calls give the same by threads that wait between waves as one a
   CHECK(kept_back > 100);
 }
 
+// Vectors of 4 and of 8 elements at the same few places, so that some are halves of others.
+TEST_CASE("a list as a program for one element gives the same as its calls one after the other") {
+  int programs = 0, others = 0;
+  for (std::uint64_t seed = 0; seed < 1000; ++seed) {
+    const Random random{Seed{seed}};
+    Picker pick{random};
+    std::vector<float> memory(128);
+    for (std::size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<float>(random.normal(5000 + i));
+    std::vector<float> in_turn = memory, by_element = memory;
+    std::vector<cuda::Small> calls;
+    for (int k = 0; k < 8; ++k) {
+      cuda::Small s;
+      s.kind = static_cast<cuda::Small::Kind>(pick(4));
+      const bool is_long = pick(3) == 0;
+      s.rows = is_long ? 2 : 1, s.columns = 4;
+      s.a_row = s.y_row = 4, s.a_column = s.y_column = 1;
+      s.b_row = pick(4) ? 4 : 0, s.b_column = s.b_row ? 1 : 0;
+      s.code = static_cast<unsigned char>(s.kind == cuda::Small::Kind::unary ? static_cast<int>(Unary::scale)
+                                                                             : pick(3));
+      s.constant = 0.5f;
+      const auto place = [&] { return (is_long ? 8 * pick(4) : 4 * pick(8)) + (pick(20) == 0 ? 1 : 0); };
+      const int half = pick(2) * 64;  // results do not overlap with what the same call reads
+      s.y = memory.data() + half + place();
+      s.a = memory.data() + (64 - half) + place();
+      s.b = memory.data() + (64 - half) + place();
+      if (s.kind != cuda::Small::Kind::binary) s.b = nullptr;
+      if (s.kind == cuda::Small::Kind::zero) s.a = nullptr;
+      calls.push_back(s);
+      for (int i = 0; i < s.rows * s.columns; ++i) {
+        const int row = i / 4, column = i % 4;
+        const auto at = [&](const float* p, int by_row, int by_column) {
+          return in_turn[static_cast<std::size_t>(p - memory.data() + row * by_row + column * by_column)];
+        };
+        const float a = s.a ? at(s.a, s.a_row, s.a_column) : 0;
+        const float y = s.kind == cuda::Small::Kind::unary ? 0.5f * a
+                        : s.kind == cuda::Small::Kind::binary
+                            ? binary_reference(static_cast<Binary>(s.code), a, at(s.b, s.b_row, s.b_column))
+                            : a;
+        in_turn[static_cast<std::size_t>(s.y - memory.data() + i)] = y;
+      }
+    }
+    const auto program = cuda::ListProgram::of(calls);
+    if (!program) {
+      ++others;
+      continue;
+    }
+    ++programs;
+    const cuda::ListValues& v = program->values;
+    const auto moved = [&](const float* p) { return static_cast<std::size_t>(p - memory.data()); };
+    for (int turn = 0; turn < v.n; ++turn) {  // element after element, from the last one
+      const int i = v.n - 1 - turn;
+      std::vector<float> value(cuda::ListTable::most_inputs + cuda::ListTable::most_steps, NAN);
+      for (std::size_t k = 0; k < static_cast<std::size_t>(program->table.inputs); ++k)
+        value[k] = by_element[moved(v.input[k]) + static_cast<std::size_t>(i * v.step[k])];
+      for (std::size_t k = 0; k < static_cast<std::size_t>(program->table.steps); ++k) {
+        const cuda::ListTable::Step step = program->table.step[k];
+        float& y = value[cuda::ListTable::most_inputs + k];
+        const float a = value[step.a], b = value[step.b];
+        y = step.code == cuda::ListTable::zero   ? 0
+            : step.code == cuda::ListTable::copy ? a
+            : step.code >= cuda::ListTable::first_binary
+                ? binary_reference(static_cast<Binary>(step.code - cuda::ListTable::first_binary), a, b)
+                : unary_reference(static_cast<Unary>(step.code), a, static_cast<double>(v.constant[k]));
+        if (v.y[k]) by_element[moved(v.y[k]) + static_cast<std::size_t>(i)] = y;
+      }
+    }
+    INFO("list " << seed);
+    CHECK(std::memcmp(by_element.data(), in_turn.data(), memory.size() * sizeof(float)) == 0);
+  }
+  CHECK(programs > 100);
+  CHECK(others > 100);
+}
+
 TEST_CASE("a list takes no call for which it has no room") {
   std::vector<float> memory(5000);
   cuda::Small s{.columns = 1000, .a_column = 1, .y_column = 1, .a = memory.data(), .y = memory.data() + 1000};
   cuda::SmallCalls calls;
   CHECK(calls.add(s));
+  CHECK(calls.list().independent);
   CHECK(calls.add(s));
+  CHECK(!calls.list().independent);
   s.y += 1000;
   CHECK(calls.add(s));
   s.y += 1000;

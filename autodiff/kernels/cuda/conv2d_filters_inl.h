@@ -3,9 +3,8 @@
 //
 // The result is cut into strips, eight pixels wide and as high as an image: eight pixels beside each other
 // are what the cores add up in one step. All rows of all strips stand in one line, of which every warp walks
-// down a piece, some rows at a time. It has shared memory of its own for these and for those after them,
-// which are on their way meanwhile, and waits for nobody but itself. With g = lane / 4 and t = lane % 4 a
-// lane has the pixels 2t and 2t + 1 of a row, and of 16 channels 2g and 2g + 1.
+// down a piece. A lane reads what it needs from memory itself, some rows ahead, without shared memory: with g
+// = lane / 4 and t = lane % 4 it has the pixels 2t and 2t + 1 of a row, and of 16 channels 2g and 2g + 1.
 #pragma once
 
 #include <algorithm>
@@ -15,8 +14,7 @@
 namespace autodiff::kernels::cuda {
 
 constexpr int strip = 8, filter_warps = 8, filter_threads = filter_warps * 32;
-// From pixel to pixel in shared memory, for which the lanes of a warp meet different banks.
-constexpr int pixel_width = 20;
+constexpr int at_once = 8;  // parts on their way to the block that adds them
 
 // How the work is cut, by sizes alone: the same sums on every device. Every tile of dw is formed by `parts`
 // blocks. Their sums are added in groups of `fan`, and then the groups': one block, which adds what hundreds
@@ -24,64 +22,17 @@ constexpr int pixel_width = 20;
 struct FilterWork {
   int rows = 0, rows_each = 0;  // of all strips, and of a warp
   int parts = 1, fan = 1, groups = 1;
-  int rows_at_once = 1;
 };
 
 inline FilterWork filter_work(const Conv2dDims& d, int tiles) {
-  constexpr int most_blocks = 128, least_rows = 4, most_at_once = 12;
+  constexpr int most_blocks = 128, least_rows = 4;
   FilterWork work{.rows = d.n * (d.ow / strip) * d.oh};
   const int parts = std::clamp(work.rows / (filter_warps * least_rows), 1, std::max(1, most_blocks / tiles));
   work.rows_each = std::max(1, (work.rows + parts * filter_warps - 1) / (parts * filter_warps));
   work.parts = std::max(1, (work.rows + work.rows_each * filter_warps - 1) / (work.rows_each * filter_warps));
-  work.fan = work.parts;
-  if (work.parts > most_at_once) {
-    for (work.fan = 1; work.fan * work.fan < work.parts;) ++work.fan;
-  }
+  work.fan = work.parts > 2 * at_once ? at_once : work.parts;
   work.groups = (work.parts + work.fan - 1) / work.fan;
   return work;
-}
-
-/// The most that a block may ask for.
-inline std::size_t most_shared() {
-  static const std::size_t once = [] {
-    int device = 0, most = 0;
-    check(cudaGetDevice(&device), "cudaGetDevice");
-    check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "shared memory");
-    return static_cast<std::size_t>(most);
-  }();
-  return once;
-}
-
-constexpr int most_rows = 8,
-              copy_groups = 4;  // of the rows at once: how many, and in how many groups they come
-
-// Shared memory of a block: for rows, `floats(n)` for n of them, now and next, then for the sums of half its
-// warps.
-template <class Floats>
-std::size_t filter_memory(int rows, int quads, const Floats& floats) {
-  return std::max(static_cast<std::size_t>(2 * filter_warps * floats(rows)) * sizeof(float),
-                  static_cast<std::size_t>(filter_warps / 2 * quads * 32) * sizeof(float4));
-}
-
-/// Lets a warp have as many rows at once as there is room for, and none of its turns a lot fewer.
-template <class Floats>
-std::size_t set_rows_at_once(FilterWork& work, int oh, int quads, const Floats& floats) {
-  constexpr std::size_t others = 1 << 10;
-  const int rows = std::max(1, std::min(oh, work.rows_each));
-  int most = std::min(most_rows, rows);
-  while (most > 1 && filter_memory(most, quads, floats) + others > most_shared()) --most;
-  const int turns = (rows + most - 1) / most;
-  work.rows_at_once = (rows + turns - 1) / turns;
-  return filter_memory(work.rows_at_once, quads, floats);
-}
-
-/// Allows a kernel all the memory that set_rows_at_once() may ask for: another thread may have recorded a
-/// launch that needs more than this one.
-template <class Kernel>
-void allow_rows(Kernel* kernel) {
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(most_shared() - (1 << 10))),
-        "shared memory");
 }
 
 /// Floats between the blocks, for `tiles` tiles of `size` floats.
@@ -94,37 +45,36 @@ inline std::size_t filter_partials(const FilterWork& work, int tiles, int size) 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 __device__ inline float2 load2(const float* p) { return *reinterpret_cast<const float2*>(p); }
 
-// A walk down a warp's piece, some rows at a time, that lie in one strip. The same in all lanes.
+// A walk down the rows of a warp's piece, strip by strip. Before the first row of a strip go `lead` steps
+// that only load what lies above. The same in all lanes of a warp.
 struct Walk {
-  int n, j, row, left;  // the next rows: image, first column, first row; and how many there are
+  int left;                          // rows behind the strip
+  int n, j;                          // the strip's image and first column
+  int row = 0, first = 0, stop = 0;  // the step's row of the strip, of which first..stop belong to the piece
+  int next_first;
 
   __device__ Walk(const Conv2dDims& d, const FilterWork& work, int warp) {
     const int begin = min(work.rows, warp * work.rows_each), at = begin / d.oh, across = d.ow / strip;
     left = min(work.rows, begin + work.rows_each) - begin;
-    row = begin - at * d.oh;
+    next_first = begin % d.oh;
     n = at / across;
-    j = (at - n * across) * strip;
+    j = (at % across - 1) * strip;
   }
-  __device__ int count(const Conv2dDims& d, int at_once) const { return min(min(at_once, left), d.oh - row); }
-  __device__ void go_on(const Conv2dDims& d, int rows) {
-    left -= rows;
-    row += rows;
-    if (row == d.oh) {
-      row = 0, j += strip;
-      if (j == d.ow) j = 0, ++n;
-    }
+  __device__ int steps(int oh, int lead) const { return left + (next_first + left + oh - 1) / oh * lead; }
+  __device__ bool is_at_end() const { return row == stop; }
+  // Goes to the next strip; false where there is none.
+  __device__ bool enter(const Conv2dDims& d, int lead) {
+    if (left == 0) return false;
+    j += strip;
+    if (j == d.ow) j = 0, ++n;
+    first = next_first;
+    next_first = 0;
+    stop = min(d.oh, first + left);
+    left -= stop - first;
+    row = first - lead;
+    return true;
   }
 };
-
-// Rows come in copy_groups groups, those of the next turn too: waits for group `k` of this turn's.
-__device__ inline void wait_for_group(int k) {
-  static_assert(copy_groups == 4);
-  if (k == 0) __pipeline_wait_prior(7);
-  if (k == 1) __pipeline_wait_prior(6);
-  if (k == 2) __pipeline_wait_prior(5);
-  if (k == 3) __pipeline_wait_prior(4);
-  __syncwarp();
-}
 
 __device__ inline float4 add(const float4& a, const float4& b) {
   return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w};
@@ -162,11 +112,10 @@ __device__ void join_filters(const FilterWork& work, const float (*mine)[4], flo
                              unsigned* counters, const Write& write) {
   constexpr int size = quads * 32, half = filter_warps / 2,
                 each = (size + filter_threads - 1) / filter_threads;
-  float4* sums = reinterpret_cast<float4*>(block_memory());
+  __shared__ float4 sums[half * size];
   const int tid = static_cast<int>(threadIdx.x), warp = tid / 32, lane = tid % 32;
-  let_next_begin();
-  __syncthreads();  // the memory had rows
   float4* of_warp = sums + warp % half * size + lane;
+  let_next_begin();
   if (warp >= half) {
 #pragma unroll
     for (int q = 0; q < quads; ++q) of_warp[q * 32] = {mine[q][0], mine[q][1], mine[q][2], mine[q][3]};
@@ -179,53 +128,61 @@ __device__ void join_filters(const FilterWork& work, const float (*mine)[4], flo
   }
   __syncthreads();
 
+  // A thread has every filter_threads-th four; `at` is behind its first.
   float4 v[each];
   const auto all = [&](const auto& f) {
 #pragma unroll
     for (int k = 0; k < each; ++k) {
-      const int i = tid + k * filter_threads;
-      if (size % filter_threads == 0 || i < size) f(k, i);
+      const int at = k * filter_threads;
+      if (size % filter_threads == 0 || tid + at < size) f(k, at);
     }
   };
-  all([&](int k, int i) {
-    v[k] = add(add(sums[i], sums[size + i]), add(sums[2 * size + i], sums[3 * size + i]));
+  const float4* mine_of_all = sums + tid;
+  all([&](int k, int at) {
+    v[k] = add(add(mine_of_all[at], mine_of_all[size + at]),
+               add(mine_of_all[2 * size + at], mine_of_all[3 * size + at]));
   });
-  // v = the sum of `count` others: every fourth, then those four.
+  // v = the sum of `count` others: every second, then those two. Up to at_once are on their way together.
   const auto add_up = [&](const float4* from, int count) {
-    float4 some[each][4] = {};
-    int p = 0;
-    for (; p + 4 <= count; p += 4) {
+    float4 some[each][2] = {};
+    const auto add_next = [&](auto n) {
+      float4 next[n()][each];
 #pragma unroll
-      for (int s = 0; s < 4; ++s)
-        all([&](int k, int i) { some[k][s] = add(some[k][s], __ldcg(from + (p + s) * size + i)); });
-    }
+      for (int s = 0; s < n(); ++s) all([&](int k, int at) { next[s][k] = __ldcg(from + (s * size + at)); });
 #pragma unroll
-    for (int s = 0; s < 3; ++s) {
-      if (p + s < count)
-        all([&](int k, int i) { some[k][s] = add(some[k][s], __ldcg(from + (p + s) * size + i)); });
-    }
-    all([&](int k, int) { v[k] = add(add(some[k][0], some[k][1]), add(some[k][2], some[k][3])); });
+      for (int s = 0; s < n(); ++s)
+        all([&](int k, int) { some[k][s % 2] = add(some[k][s % 2], next[s][k]); });
+      from += n() * size;
+      count -= n();
+    };
+    while (count >= at_once) add_next(std::integral_constant<int, at_once>{});
+    if (count >= 4) add_next(std::integral_constant<int, 4>{});
+    if (count >= 2) add_next(std::integral_constant<int, 2>{});
+    if (count >= 1) add_next(std::integral_constant<int, 1>{});
+    all([&](int k, int) { v[k] = add(some[k][0], some[k][1]); });
   };
   // First the parts of a group, then the groups.
   const int tile = static_cast<int>(blockIdx.y), group = static_cast<int>(blockIdx.x) / work.fan;
-  float4* from =
-      partial + static_cast<std::size_t>(tile) * static_cast<std::size_t>((work.parts + work.groups) * size);
+  float4* parts = partial + (static_cast<std::size_t>(tile) *
+                                 static_cast<std::size_t>((work.parts + work.groups) * size) +
+                             threadIdx.x);
   unsigned* counter = counters + tile * (work.groups + 1) + group;
-  int mine_of = static_cast<int>(blockIdx.x), first = group * work.fan,
+  int own = static_cast<int>(blockIdx.x), first = group * work.fan,
       members = min(work.fan, work.parts - first);
 #pragma unroll 1
   for (int level = work.parts == 1 ? 2 : 0; level < 2; ++level) {
     if (level == 1) {
       if (work.groups == 1) break;
-      from += work.parts * size;
+      parts += work.parts * size;
       counter = counters + tile * (work.groups + 1) + work.groups;
-      mine_of = group, first = 0, members = work.groups;
+      own = group, first = 0, members = work.groups;
     }
-    all([&](int k, int i) { from[mine_of * size + i] = v[k]; });
+    float4* to = parts + own * size;
+    all([&](int k, int at) { to[at] = v[k]; });
     if (!is_last(counter, members)) return;
-    add_up(from + first * size, members);
+    add_up(parts + first * size, members);
   }
-  all([&](int k, int i) { write(v[k], i / 32, i % 32); });
+  all([&](int k, int at) { write(v[k], (tid + at) / 32, lane); });
 }
 #endif
 
