@@ -1,8 +1,8 @@
 // Convolutions with windows of 3 x 3, most of those of a residual net, by tensor cores: with stride 1, and
 // data gradients of those with stride 2. A block has 128 neighbouring pixels of the result and loads what
 // lies under all their windows once, 16 channels at a time; the nine taps then read it from shared memory.
-// (As products of slices, as in conv2d_tensor.cu, every tap reads the image anew.) Long, because the three
-// passes share one pipeline of loads.
+// (As products of slices, as in conv2d_tensor.cu, every tap reads the image anew.) Filter gradients are in
+// conv2d_window_filters.cu.
 #include "autodiff/kernels/cuda/conv2d_inl.h"
 #include "autodiff/kernels/cuda/tensor_inl.h"
 
