@@ -180,7 +180,7 @@ TEST_CASE(
                                  .out = 16,
                                  .top = 1,
                                  .left = 1};
-  std::vector<kernels::Conv2dDims> cases(6, same);
+  std::vector<kernels::Conv2dDims> cases(7, same);
   cases[0].n = 7, cases[0].h = cases[0].oh = 32;
   cases[1].in = cases[1].out = 32;
   cases[2].h = 32, cases[2].w = 33, cases[2].stride = 2, cases[2].top = 0;
@@ -188,6 +188,7 @@ TEST_CASE(
   cases[4].h = cases[4].w = 31, cases[4].stride = 2, cases[4].kh = cases[4].kw = 1,
   cases[4].top = cases[4].left = 0, cases[4].n = 8;
   cases[5].in = 3, cases[5].n = 9, cases[5].out = 32;
+  cases[6].kh = cases[6].kw = 1, cases[6].top = cases[6].left = 0, cases[6].out = 32;
   for (const int in : {1, 4}) {
     kernels::Conv2dDims d = same;
     d.in = in, d.h = d.w = 33, d.stride = 2, d.kh = in == 1 ? 7 : 4, d.kw = 4, d.dilation = in == 1 ? 1 : 3;

@@ -82,6 +82,7 @@ __global__ void __launch_bounds__(filter_threads, 1)
     slope_from += d.ow * d.out;
   };
 
+  // All products of one kind come before those of the next kind, which add to the same sums.
   float sum[taps * 2][4] = {};
   // Of inputs 2g and 2g + 1 under the first pixel, then under the second; of outputs 2 column + o. The cores
   // take registers that follow each other, so that what two taps need has a place for each: `zero`, of which
@@ -101,8 +102,7 @@ __global__ void __launch_bounds__(filter_threads, 1)
           Factor<2> f;
           f.template set<precision>(0, ahead[turn][r][i].x);
           f.template set<precision>(1, ahead[turn][r][i].y);
-          const int upper = Of::column(i),
-                    lower = upper - stride;  // taps whose first, second pixel it is under
+          const int upper = Of::column(i), lower = upper - stride;  // taps of the first, second pixel
 #pragma unroll
           for (int e = 0; e < 2; ++e) {
             if (upper < side) to[upper].big[e] = f.big[e], to[upper].rest[e] = f.rest[e];
@@ -120,7 +120,6 @@ __global__ void __launch_bounds__(filter_threads, 1)
       const bool complete = is_row[turn];
       load(turn);
       if (!complete) continue;
-        // All products of one kind before those of the next, which add to the same sums.
 #pragma unroll
       for (int kind = precision == Precision::float32 ? 0 : 2; kind < 3; ++kind) {
 #pragma unroll
