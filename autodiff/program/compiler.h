@@ -73,8 +73,8 @@ class Compiler {
   void assign_outputs();
   bool is_output(int id) const;
 
-  class Rewriting;  // rewrite.h: another graph in place of the one so far
-  void merge_equal();    // merge.cpp: what is computed twice
+  class Rewriting;     // rewrite.h: another graph in place of the one so far
+  void merge_equal();  // merge.cpp: what is computed twice
   // pack.cpp: what need not be done for every chunk, or every run
   void pack_inputs();
   void find_fixed();

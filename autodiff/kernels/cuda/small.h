@@ -71,8 +71,8 @@ __device__ inline void run_call(const SmallList::Call& c, float* room, int first
       [&](float a, float b) { return binary_reference(static_cast<Binary>(c.code), a, b); });
 }
 
-/// A list in memory, of which every thread has read a part already when the list is done. (Arguments of a
-/// kernel would be read line after line, each waiting for the one before.)
+/// A list in memory (it is longer than the arguments of a kernel may be), of which every thread has read a
+/// part already when the list is done.
 class EarlyList {
  public:
   __device__ explicit EarlyList(const SmallList* list)

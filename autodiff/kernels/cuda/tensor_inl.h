@@ -41,8 +41,8 @@ struct Parts2 {
   unsigned big, rest;
 };
 
-// x to the nearest number of 24 - bits binary digits: those of tf32 with 13, of bf16 with 16. 2^bits x + x keeps no more
-// of x, and x - 2^bits x is exact. (cvt.rna.tf32 is four instructions.) Infinities become NaN.
+// x to the nearest number of 24 - bits binary digits: those of tf32 with 13, of bf16 with 16. 2^bits x + x
+// keeps no more of x, and x - 2^bits x is exact. (cvt.rna.tf32 is four instructions.) Infinities become NaN.
 template <int bits>
 __device__ float rounded(float x) {
   constexpr auto scale = static_cast<float>(1 << bits);

@@ -6,9 +6,9 @@
 namespace autodiff::kernels::device {
 namespace {
 
+using cuda::await_previous;
 using cuda::block;
 using cuda::blocks;
-using cuda::await_previous;
 using cuda::launch;
 using cuda::thread_index;
 
