@@ -5,6 +5,7 @@
 
 #include "autodiff/graph/ops.h"
 #include "autodiff/kernels/check.h"
+#include "autodiff/kernels/cuda/chain_patterns.h"
 #include "autodiff/kernels/device.h"
 #include "datasets/digits.h"
 #include "datasets/stream.h"
@@ -269,6 +270,26 @@ TEST_CASE("the gradient of a residual net on the device is that of the CPU") {
     return g;
   };
   CHECK(distance(gradient(kernels::Device::cuda), gradient(kernels::Device::cpu)) < 1e-4);
+}
+
+TEST_CASE("the gradient of a residual net on the device has the kernels that were made for it") {
+  if (no_device("kernels of a residual net")) return;
+  const nn::LossGradient of(small_resnet, nn::CrossEntropy{}, 16,
+                            {.compile = {.device = kernels::Device::cuda}});
+  std::size_t norms = 0, sums = 0, differences = 0;
+  for (const Stage& stage : of.program().plan().stages) {
+    for (const Step& step : stage.steps) {
+      norms += step.row.op == "moments";
+      differences += step.row.op == "sub" && step.row.shape.rank() == 4;
+      if (!step.group.run) continue;
+      INFO(step.row.op << " " << step.row.shape);
+      CHECK(kernels::cuda::pattern_of(kernels::cuda::table_of(step.group.dims)) >= 0);
+      sums += step.group.dims.sums.size();
+    }
+  }
+  CHECK(norms == 9);
+  CHECK(differences == norms);   // from the mean; its gradient forms them anew, which is the same
+  CHECK(sums == 2 * norms - 2);  // two norms that are added share one
 }
 
 TEST_CASE("batches gathered on the device are those of the CPU, bit for bit") {
