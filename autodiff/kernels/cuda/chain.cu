@@ -306,7 +306,7 @@ void launch_pattern(int pattern, const Chain& chain, std::size_t rows, std::size
 void pointwise(const PointwiseDims& d, std::size_t rows, float* const* operands) {
   if (d.steps.size() > most_steps)
     fail("cuda: a chain of ", d.steps.size(), " steps; want at most ", most_steps);
-  if (rows * d.columns == 0 && d.sums.empty()) return;
+  if (d.columns == 0 || (rows == 0 && d.sums.empty())) return;
   Chain chain = chain_of(d);
   bool fours = d.columns % 4 == 0;
   for (int k = 0; k < chain.table.sums_from + chain.table.sums; ++k) {
