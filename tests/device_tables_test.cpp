@@ -287,6 +287,17 @@ TEST_CASE("a list as a program for one element gives the same as its calls one a
   CHECK(others > 100);
 }
 
+TEST_CASE("the range of an array has all its elements, whichever way they are read") {
+  const std::vector<float> memory(100);
+  const int sizes[] = {3, 4}, there[] = {10, 2}, back[] = {-10, 2};
+  const auto same = [](const cuda::Range& a, const cuda::Range& b) {
+    return a.first == b.first && a.last == b.last;
+  };
+  const cuda::Range all(memory.data() + 50, 27);
+  CHECK(same(cuda::range_of(memory.data() + 50, 2, sizes, there), all));
+  CHECK(same(cuda::range_of(memory.data() + 70, 2, sizes, back), all));
+}
+
 TEST_CASE("a list takes no call for which it has no room") {
   std::vector<float> memory(5000);
   cuda::Small s{.columns = 1000, .a_column = 1, .y_column = 1, .a = memory.data(), .y = memory.data() + 1000};

@@ -47,7 +47,7 @@ const kernels::Backend* Compiler::chain_backend(int id) {
 bool Compiler::is_sum_of(int id, const std::vector<int>& group) {
   double divisor = 1;
   const Node& n = node(id);
-  if (!n.op->adds_rows(n.inputs[0].shape(), divisor)) return false;
+  if (n.inputs.size() != 1 || !n.op->adds_rows(n.inputs[0].shape(), divisor)) return false;
   const int added = n.inputs[0].id;
   const auto adds_it = [&](int other) {
     return node(other).op->adds_rows(node(other).inputs[0].shape(), divisor) &&

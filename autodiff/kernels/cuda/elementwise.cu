@@ -133,19 +133,14 @@ __global__ void copy_kernel(__grid_constant__ const CopyList list) {
   c.y[to] = c.x[from];
 }
 
-// What a copy reads or writes; strides are not negative.
-Range range_of(const Axes& axes, const float* p, const long long* strides) {
-  std::size_t last = 0;
-  for (int k = 0; k < axes.rank; ++k) last += static_cast<std::size_t>((axes.size[k] - 1) * strides[k]);
-  return {p, last + 1};
-}
+Range read_by(const Copy& c) { return range_of(c.x, c.axes.rank, c.axes.size, c.axes.a); }
+Range written_by(const Copy& c) { return range_of(c.y, c.axes.rank, c.axes.size, c.axes.b); }
 bool may_join(const CopyList& list, const Copy& c) {
-  const Range reads = range_of(c.axes, c.x, c.axes.a), writes = range_of(c.axes, c.y, c.axes.b);
+  const Range reads = read_by(c), writes = written_by(c);
   return list.copies < CopyList::longest &&
          std::none_of(list.copy, list.copy + list.copies, [&](const Copy& other) {
-           const Range written = range_of(other.axes, other.y, other.axes.b);
-           return written.meets(reads) || written.meets(writes) ||
-                  writes.meets(range_of(other.axes, other.x, other.axes.a));
+           const Range written = written_by(other);
+           return written.meets(reads) || written.meets(writes) || writes.meets(read_by(other));
          });
 }
 

@@ -37,11 +37,6 @@ class ListProgram {
   }
 
  private:
-  // Vectors of `unit` elements by address, and which value is there now.
-  struct Known {
-    int value = -1, writer = -1;
-  };
-
   bool add(const Small& s, int unit) {
     const int n = s.rows * s.columns;
     const auto is_vector = [&](const Part& p) {
@@ -75,14 +70,13 @@ class ListProgram {
     }
     return true;
   }
-  // The value at an address, -1 where there is none to be had. Steps count from most_inputs on until
-  // finish().
+  // The value at an address, -1 where there is none to be had.
   int read(const float* p, bool number, int unit) {
     const Range range(p, number ? 1 : static_cast<std::size_t>(unit));
-    for (const auto& [at, known] : vectors_) {
+    for (const auto& [at, value] : vectors_) {
       const Range other(at, static_cast<std::size_t>(unit));
       if (!range.meets(other)) continue;
-      return at == p && !number ? known.value : -1;
+      return at == p && !number ? value : -1;
     }
     for (int k = 0; k < table.inputs; ++k) {
       if (values.input[k] == p && (values.step[k] == 0) == number) return k;
@@ -94,7 +88,7 @@ class ListProgram {
   }
   bool write(float* p, int unit) {
     const Range range(p, static_cast<std::size_t>(unit));
-    for (const auto& [at, known] : vectors_) {
+    for (const auto& [at, value] : vectors_) {
       if (at != p && range.meets(Range(at, static_cast<std::size_t>(unit)))) return false;
     }
     for (int k = 0; k < table.inputs; ++k) {  // a thread has read its own element before, and no other
@@ -102,12 +96,12 @@ class ListProgram {
       if (!own && range.meets(Range(values.input[k], values.step[k] ? static_cast<std::size_t>(unit) : 1)))
         return false;
     }
-    Known& known = vectors_[p];
-    if (known.writer >= 0) values.y[known.writer] = nullptr;
-    known = {ListTable::most_inputs + table.steps, table.steps};
+    const auto [there, is_new] = vectors_.try_emplace(p);
+    if (!is_new) values.y[there->second - ListTable::most_inputs] = nullptr;
+    there->second = ListTable::most_inputs + table.steps;
     return true;
   }
-  std::map<const float*, Known> vectors_;
+  std::map<const float*, int> vectors_;  // that were written, by address: the value that is there now
 };
 
 namespace list_patterns {

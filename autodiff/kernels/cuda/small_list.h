@@ -45,6 +45,17 @@ struct Range {
   bool covers(const Range& other) const { return first <= other.first && other.last <= last; }
 };
 
+/// Of all elements of an array whose first one is at p; strides may be negative.
+template <class Stride>
+Range range_of(const float* p, int rank, const int* sizes, const Stride* strides) {
+  std::ptrdiff_t low = 0, high = 0;
+  for (int k = 0; k < rank; ++k) {
+    const auto reach = static_cast<std::ptrdiff_t>(sizes[k] - 1) * static_cast<std::ptrdiff_t>(strides[k]);
+    (reach < 0 ? low : high) += reach;
+  }
+  return {p + low, static_cast<std::size_t>(high - low + 1)};
+}
+
 /// An array that a call reads or writes.
 struct Part {
   const float* p;
@@ -52,8 +63,8 @@ struct Part {
 
   Range range() const {
     if (!p) return {};
-    return {p, 1 + static_cast<std::size_t>(rows - 1) * static_cast<std::size_t>(row) +
-                   static_cast<std::size_t>(columns - 1) * static_cast<std::size_t>(column)};
+    const int sizes[] = {rows, columns}, strides[] = {row, column};
+    return range_of(p, 2, sizes, strides);
   }
   /// Element i is where element i of the other is.
   bool operator==(const Part& o) const {
@@ -106,10 +117,10 @@ struct SmallList {
     float* y_to;
     const float* nothing = nullptr;
   };
-  int calls = 0, waves = 0;
-  /// Whether all of them may be done at the same time. Here and below no bytes are unnamed: lists are
-  /// compared by them.
-  long long independent = 0;
+  /// Their number, and whether all of them may be done at the same time. Here and below no bytes are unnamed:
+  /// lists are compared by them.
+  int calls = 0, independent = 1;
+  long long nothing = 0;
   Call call[longest] = {};
   ListValues values = {};  ///< for a list with a pattern (list_patterns.h)
 };
@@ -143,12 +154,12 @@ class SmallCalls {
   SmallList list() const {
     SmallList out;
     std::vector<int> waves;
+    int last = 0;
     for (std::size_t k = 0; k < calls_.size(); ++k) {
-      waves.push_back(wave(k, waves));
-      out.waves = std::max(out.waves, waves.back() + 1);
+      waves.push_back(wave(k, waves, out));
+      last = std::max(last, waves.back());
     }
-    out.independent = are_independent();
-    for (int wave = 0; wave < out.waves; ++wave) {
+    for (int wave = 0; wave <= last; ++wave) {
       for (std::size_t k = 0; k < calls_.size(); ++k) {
         if (waves[k] == wave) out.call[out.calls++] = placed(k, wave);
       }
@@ -187,26 +198,17 @@ class SmallCalls {
     }
     return 0;
   }
-  bool are_independent() const {
-    for (std::size_t k = 0; k < calls_.size(); ++k) {
-      for (std::size_t i = 0; i < k; ++i) {
-        const Range y = part_y(calls_[i]).range(), own = part_y(calls_[k]).range();
-        if (y.meets(own) || y.meets(part_a(calls_[k]).range()) || y.meets(part_b(calls_[k]).range()) ||
-            own.meets(part_a(calls_[i]).range()) || own.meets(part_b(calls_[i]).range())) {
-          return false;
-        }
-      }
-    }
-    return true;
-  }
-  // The first wave after all that call k has to wait for, when those before it are in these.
-  int wave(std::size_t k, const std::vector<int>& waves) const {
+  // The first wave after all that call k has to wait for, when those before it are in these; if there is any,
+  // the list is not of independent calls.
+  int wave(std::size_t k, const std::vector<int>& waves, SmallList& list) const {
     int out = 0;
     for (std::size_t i = 0; i < k; ++i) {
       const Small &earlier = calls_[i], &later = calls_[k];
       const auto after = [&](const Part& one, const Part& other) {
+        if (!one.range().meets(other.range())) return;
+        list.independent = 0;
         // Of the same elements each is with the same thread, which does one call after the other.
-        if (one.range().meets(other.range())) out = std::max(out, waves[i] + (one == other ? 0 : 1));
+        out = std::max(out, waves[i] + (one == other ? 0 : 1));
       };
       after(part_y(earlier), part_y(later));
       for (const Part& read : {part_a(later), part_b(later)}) after(part_y(earlier), read);
