@@ -8,7 +8,7 @@
 namespace autodiff::kernels::cuda {
 namespace {
 
-constexpr unsigned most_threads = 256;
+constexpr unsigned plain_threads = 256, summing_threads = 512;
 constexpr std::size_t most_bytes = 48 << 10;  // of shared memory that every device gives a block
 
 template <int width>
@@ -223,7 +223,7 @@ __device__ bool run_chain(const Chain& chain, const Columns& at) {
     return false;
   } else {
     let_next_begin();
-    __syncthreads();  // the slots are not needed any more
+    sync_block();  // the slots are not needed any more
     return join_columns<Sum>(at, total, reinterpret_cast<double*>(block_memory()),
                              [&](std::size_t, std::size_t c, const double* all) {
 #pragma unroll
@@ -236,7 +236,7 @@ __device__ bool run_chain(const Chain& chain, const Columns& at) {
 }
 
 template <int pattern, int width, int sums>
-__global__ void __launch_bounds__(most_threads)
+__global__ void __launch_bounds__(sums > 0 ? summing_threads : plain_threads)
     chain_kernel(__grid_constant__ const Chain chain, const Columns at) {
   await_previous();
   run_chain<pattern, width, sums>(chain, at);
@@ -244,7 +244,7 @@ __global__ void __launch_bounds__(most_threads)
 
 // The same, and then, by the block that is done last of all, what waits for the sums.
 template <int pattern, int width, int sums>
-__global__ void __launch_bounds__(most_threads)
+__global__ void __launch_bounds__(summing_threads)
     chain_and_list_kernel(__grid_constant__ const Chain chain, const Columns at, const SmallList* list) {
   const EarlyList then(list);
   await_previous();
@@ -257,16 +257,19 @@ template <int pattern, int width, int sums>
 void launch_chain(const Chain& chain, std::size_t rows, std::size_t columns) {
   const int slots = pattern < 0 ? std::max(chain.table.slots, 1) : 0;
   const std::size_t a_thread = static_cast<std::size_t>(slots) * width * sizeof(float);
-  unsigned threads = most_threads;
-  while (threads > 32 && a_thread * threads > most_bytes) threads /= 2;
-  if (a_thread * threads > most_bytes) fail("cuda: a chain of ", slots, " values at a time is too long");
-  const auto cut = cut_columns(1, rows, columns, width, threads, sums, 4, sums ? 256 : 1024);
-  std::size_t bytes = a_thread * threads;
+  unsigned threads = sums > 0 ? summing_threads : plain_threads;
+  CutColumns cut;
+  std::size_t bytes = 0;
+  for (;; threads /= 2) {
+    cut = cut_columns(1, rows, columns, width, threads, sums, 4, (sums > 0 ? 65536 : 262144) / threads);
+    bytes = a_thread * threads;
+    if (sums > 0) bytes = std::max(bytes, join_bytes(cut.columns, sums, width, threads));
+    if (bytes <= most_bytes) break;
+    if (threads == 32) fail("cuda: a chain of ", slots, " values at a time is too long");
+  }
   if constexpr (sums == 0) {
     launch("chain", cut.grid, threads, bytes, chain_kernel<pattern, width, 0>, chain, cut.columns);
   } else {
-    bytes = std::max(bytes, sizeof(double) * static_cast<std::size_t>(
-                                                 join_doubles(sums, width, static_cast<int>(threads))));
     stream();  // launches what waits
     add_reduction([=](cudaStream_t to, const SmallList* then) {
       Columns at = cut.columns;

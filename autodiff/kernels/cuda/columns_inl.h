@@ -43,9 +43,15 @@ inline CutColumns cut_columns(std::size_t outer, std::size_t rows, std::size_t i
   return {a, dim3(static_cast<unsigned>(all), static_cast<unsigned>(parts))};
 }
 
-/// Doubles of shared memory that join_columns wants.
-__host__ __device__ constexpr int join_doubles(int values, int width, int threads) {
-  return values * width * (threads + 32);
+/// Doubles of shared memory that join_columns wants for what comes of warps or threads, for `results` sums of
+/// a tile; and as many more for the tile's.
+__host__ __device__ inline int join_room(int results, int threads) {
+  const int warps = threads / 32;
+  return results * warps > threads ? results * warps : threads;
+}
+inline std::size_t join_bytes(const Columns& a, int values, int width, unsigned threads) {
+  const int results = values * width * a.lanes;
+  return static_cast<std::size_t>(join_room(results, static_cast<int>(threads)) + results) * sizeof(double);
 }
 
 /// Joins what the threads of all parts have: v[column of the thread][value]. The block that is done last of
@@ -53,7 +59,6 @@ __host__ __device__ constexpr int join_doubles(int values, int width, int thread
 template <class Kind, int values, int width, class Finish>
 __device__ bool join_columns(const Columns& a, double (&v)[width][values], double* shared,
                              const Finish& finish) {
-  __shared__ bool is_last;
   const int tid = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x), warp = tid / 32,
             warps = threads / 32, lane = tid % a.lanes, tile_columns = a.lanes * width,
             results = values * tile_columns;
@@ -67,8 +72,8 @@ __device__ bool join_columns(const Columns& a, double (&v)[width][values], doubl
       if (tid % 32 < a.lanes) shared[(k * warps + warp) * tile_columns + lane * width + w] = v[w][k];
     }
   }
-  __syncthreads();
-  double* total = shared + values * width * threads;  // [value][column of the tile]
+  sync_block();
+  double* total = shared + join_room(results, threads);  // [value][column of the tile]
   const int parts = static_cast<int>(gridDim.y);
   double* partial =
       a.partials + static_cast<std::size_t>(blockIdx.x) * static_cast<std::size_t>(parts * results);
@@ -79,30 +84,24 @@ __device__ bool join_columns(const Columns& a, double (&v)[width][values], doubl
     (parts > 1 ? partial + static_cast<int>(blockIdx.y) * results : total)[i] = sum;
   }
   if (parts > 1) {
-    __threadfence();
-    __syncthreads();
-    if (tid == 0) is_last = atomicAdd(a.counters + blockIdx.x, 1u) + 1 == gridDim.y;
-    __syncthreads();
-    if (!is_last) return false;
-    __threadfence();
-    if (tid == 0) a.counters[blockIdx.x] = 0;
+    if (!is_last_block(a.counters + blockIdx.x, gridDim.y)) return false;
     // Each thread adds every so-manieth part of one result, then the threads' sums are added.
     const int turns = max(1, threads / results);
     for (int i = tid; i < results * turns; i += threads) {
       double sum = Kind::start();
-#pragma unroll 8
+#pragma unroll 16
       for (int p = i / results; p < parts; p += turns)
         sum = Kind::join(sum, __ldcg(partial + p * results + i % results));
       shared[i] = sum;
     }
-    __syncthreads();
+    sync_block();
     for (int i = tid; i < results; i += threads) {
       double sum = shared[i];
       for (int t = 1; t < turns; ++t) sum = Kind::join(sum, shared[t * results + i]);
       total[i] = sum;
     }
   }
-  __syncthreads();
+  sync_block();
   const std::size_t first =
       static_cast<std::size_t>(blockIdx.x % a.tiles) * static_cast<std::size_t>(tile_columns);
   for (int c = tid; c < tile_columns; c += threads) {
@@ -117,15 +116,8 @@ __device__ bool join_columns(const Columns& a, double (&v)[width][values], doubl
 
 /// Of blocks for which join_columns gave true, whether this is the last of all.
 __device__ inline bool is_last_tile(const Columns& a) {
-  __shared__ bool is_last;
-  __threadfence();
-  __syncthreads();
-  if (gridDim.x == 1) return true;
-  if (threadIdx.x == 0) is_last = atomicAdd(a.counters + most_counters, 1u) + 1 == gridDim.x;
-  __syncthreads();
-  if (!is_last) return false;
-  __threadfence();
-  if (threadIdx.x == 0) a.counters[most_counters] = 0;
+  if (gridDim.x > 1) return is_last_block(a.counters + most_counters, gridDim.x);
+  sync_block();
   return true;
 }
 

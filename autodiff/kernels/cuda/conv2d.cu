@@ -45,8 +45,7 @@ struct Tile {
 // four.
 template <int pixels, int filters, int rows, int columns, bool fours>
 __global__ void __launch_bounds__((pixels / rows) * (filters / columns))
-    forward_kernel(const Conv2dDims d, const float* __restrict__ x, const float* __restrict__ w,
-                   float* __restrict__ y) {
+    forward_kernel(const Conv2dDims d, const float* x, const float* w, float* y) {
   await_previous();
   constexpr int across = filters / columns, threads = pixels / rows * across;
   constexpr int row = pixels + padding;
@@ -133,7 +132,7 @@ __global__ void __launch_bounds__((pixels / rows) * (filters / columns))
   constexpr int row_half = pixels * 4 / rows, column_half = filters * 4 / columns;
   fetch(0);
   store(0);
-  __syncthreads();
+  sync_block();
   for (int k0 = 0, turn = 0; k0 < depth; k0 += slice, turn ^= 1) {
     const bool more = k0 + slice < depth;
     if (more) fetch(k0 + slice);
@@ -142,7 +141,7 @@ __global__ void __launch_bounds__((pixels / rows) * (filters / columns))
       tile.add(image[turn] + k * row + ty * 4, filter[turn] + k * filters + tx * 4, row_half, column_half);
     }
     if (more) store(turn ^ 1);
-    __syncthreads();
+    sync_block();
   }
 #pragma unroll
   for (int r = 0; r < rows; ++r) {
@@ -168,8 +167,7 @@ __global__ void __launch_bounds__((pixels / rows) * (filters / columns))
 // Part blockIdx.z / groups of the pixels, `pixels_each` of them: partial [part, depth, out].
 template <int depths, int filters, int rows, int columns, bool fours>
 __global__ void __launch_bounds__((depths / rows) * (filters / columns))
-    filters_kernel(const Conv2dDims d, int pixels_each, const float* __restrict__ x,
-                   const float* __restrict__ dy, float* __restrict__ partial) {
+    filters_kernel(const Conv2dDims d, int pixels_each, const float* x, const float* dy, float* partial) {
   await_previous();
   constexpr int across = filters / columns, threads = depths / rows * across;
   __shared__ __align__(16) float image[2][slice * depths], slope[2][slice * filters];
@@ -240,7 +238,7 @@ __global__ void __launch_bounds__((depths / rows) * (filters / columns))
   constexpr int row_half = depths * 4 / rows, column_half = filters * 4 / columns;
   fetch(begin);
   store(0);
-  __syncthreads();
+  sync_block();
   for (int m0 = begin, turn = 0; m0 < end; m0 += slice, turn ^= 1) {
     const bool more = m0 + slice < end;
     if (more) fetch(m0 + slice);
@@ -249,7 +247,7 @@ __global__ void __launch_bounds__((depths / rows) * (filters / columns))
       tile.add(image[turn] + p * depths + ty * 4, slope[turn] + p * filters + tx * 4, row_half, column_half);
     }
     if (more) store(turn ^ 1);
-    __syncthreads();
+    sync_block();
   }
 #pragma unroll
   for (int r = 0; r < rows; ++r) {
@@ -278,7 +276,7 @@ __global__ void __launch_bounds__(join_elements* join_turns)
     }
   }
   sums[threadIdx.y][threadIdx.x] = sum;
-  __syncthreads();
+  sync_block();
   if (threadIdx.y > 0 || i >= n) return;
   for (int k = 1; k < join_turns; ++k) sum += sums[k][threadIdx.x];
   dw[i] = static_cast<float>(sum);

@@ -80,30 +80,6 @@ __device__ inline float4 add(const float4& a, const float4& b) {
   return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w};
 }
 
-// Counts, and says how many had counted before; what the block wrote before a barrier can be read by who
-// counts later.
-__device__ inline unsigned count(unsigned* counter) {
-#if EV3_CUDA_EMULATED
-  return atomicAdd(counter, 1u);
-#else
-  unsigned before;
-  asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
-  return before;
-#endif
-}
-
-// Whether this block is the last of `all` that say so; the others' sums can then be read.
-__device__ inline bool is_last(unsigned* counter, int all) {
-  __shared__ bool last;
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    last = count(counter) + 1 == static_cast<unsigned>(all);
-    if (last) *counter = 0;
-  }
-  __syncthreads();
-  return last;
-}
-
 // The sum of all that the warps of all blocks of tile blockIdx.y have, quads * 4 floats in every lane: by the
 // block that is done last, which calls `write` with each four of them, the index of their quad and their
 // lane.
@@ -120,13 +96,13 @@ __device__ void join_filters(const FilterWork& work, const float (*mine)[4], flo
 #pragma unroll
     for (int q = 0; q < quads; ++q) of_warp[q * 32] = {mine[q][0], mine[q][1], mine[q][2], mine[q][3]};
   }
-  __syncthreads();
+  sync_block();
   if (warp < half) {
 #pragma unroll
     for (int q = 0; q < quads; ++q)
       of_warp[q * 32] = add(of_warp[q * 32], {mine[q][0], mine[q][1], mine[q][2], mine[q][3]});
   }
-  __syncthreads();
+  sync_block();
 
   // A thread has every filter_threads-th four; `at` is behind its first.
   float4 v[each];
@@ -179,7 +155,7 @@ __device__ void join_filters(const FilterWork& work, const float (*mine)[4], flo
     }
     float4* to = parts + own * size;
     all([&](int k, int at) { to[at] = v[k]; });
-    if (!is_last(counter, members)) return;
+    if (!is_last_block(counter, static_cast<unsigned>(members))) return;
     add_up(parts + first * size, members);
   }
   all([&](int k, int at) { write(v[k], (tid + at) / 32, lane); });

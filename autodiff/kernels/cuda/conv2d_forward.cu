@@ -62,8 +62,7 @@ __device__ float2 load2(const float* p) { return *reinterpret_cast<const float2*
 // sums are added last.
 template <class W, int steps, int parts, Precision precision>
 __global__ void __launch_bounds__(threads, 2)
-    forward_kernel(const Conv2dDims d, const Frame f, const float* __restrict__ x,
-                   const float* __restrict__ w, float* __restrict__ y) {
+    forward_kernel(const Conv2dDims d, const Frame f, const float* x, const float* w, float* y) {
 #if __CUDA_ARCH__ >= 800
   constexpr int warps = threads / 32 / parts, channels = 8 * steps * parts, taps = W::taps, rows = W::rows;
   constexpr int width = channels + 4;  // of a position in shared memory
@@ -104,7 +103,7 @@ __global__ void __launch_bounds__(threads, 2)
     const bool inside = n < d.n && i >= 0 && i < d.h && j >= 0 && j < d.w;
     source[p] = inside ? ((n * d.h + i) * d.w + j) * d.in : -1;
   }
-  __syncthreads();
+  sync_block();
   await_previous();
   fetch_filters(0, 0);
 
@@ -136,7 +135,7 @@ __global__ void __launch_bounds__(threads, 2)
   for (int turn = 0, to = 0, slot = 0; turn < items + ahead; ++turn) {
     if (turn >= ahead) {
       ahead == 2 ? __pipeline_wait_prior(1) : __pipeline_wait_prior(0);
-      __syncthreads();
+      sync_block();
     }
     if (turn < items) {
       fetch_image(turn, to);
@@ -196,13 +195,13 @@ __global__ void __launch_bounds__(threads, 2)
   if constexpr (parts > 1) {
     constexpr int size = W::sums * rows * 8;
     float* to = memory + warp * size * 32 + lane;
-    __syncthreads();
+    sync_block();
 #pragma unroll
     for (int e = 0; e < size; ++e) {
       if (part > 0)
         to[((part - 1) * warps * size + e) * 32] = sum[e / (rows * 8)][e / 8 % rows][e / 4 % 2][e % 4];
     }
-    __syncthreads();
+    sync_block();
     if (part > 0) return;
 #pragma unroll
     for (int e = 0; e < size; ++e) {

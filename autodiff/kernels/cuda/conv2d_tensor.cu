@@ -35,8 +35,8 @@ __device__ void split_fragment(Fragment& f, Fragment& rest) {
 
 // A warp has 32 pixels and all filters of the block.
 template <int pixels, int filters, Precision precision>
-__global__ void __launch_bounds__(pixels) forward_kernel(const Conv2dDims d, const float* __restrict__ x,
-                                                         const float* __restrict__ w, float* __restrict__ y) {
+__global__ void __launch_bounds__(pixels)
+    forward_kernel(const Conv2dDims d, const float* x, const float* w, float* y) {
 #if __CUDA_ARCH__ >= 800
   await_previous();
   constexpr int threads = pixels, row = slice + pad, filter_row = filters + pad;
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(pixels) forward_kernel(const Conv2dDims d, con
   for (int s = 0; s < stages - 1; ++s) fetch(s * slice);
   for (int k0 = 0; k0 < depth; k0 += slice) {
     __pipeline_wait_prior(stages - 2);
-    __syncthreads();
+    sync_block();
     fetch(k0 + (stages - 1) * slice);
     const int slot = k0 / slice % stages;
 #pragma unroll
@@ -125,8 +125,7 @@ __global__ void __launch_bounds__(pixels) forward_kernel(const Conv2dDims d, con
 // A warp has 16 of the block's taps and channels, and all its filters.
 template <int depths, int filters, Precision precision>
 __global__ void __launch_bounds__(depths * 2)
-    filters_kernel(const Conv2dDims d, int pixels_each, const float* __restrict__ x,
-                   const float* __restrict__ dy, float* __restrict__ partial) {
+    filters_kernel(const Conv2dDims d, int pixels_each, const float* x, const float* dy, float* partial) {
 #if __CUDA_ARCH__ >= 800
   await_previous();
   constexpr int threads = depths * 2, row = depths + pad, slope_row = filters + pad;
@@ -173,7 +172,7 @@ __global__ void __launch_bounds__(depths * 2)
   for (int s = 0; s < stages - 1; ++s) fetch(begin + s * slice);
   for (int m0 = begin; m0 < end; m0 += slice) {
     __pipeline_wait_prior(stages - 2);
-    __syncthreads();
+    sync_block();
     fetch(m0 + (stages - 1) * slice);
     const int slot = (m0 - begin) / slice % stages;
 #pragma unroll

@@ -9,15 +9,14 @@ namespace {
 constexpr int threads = 128, filters = 16, most_depth = 64;
 
 __global__ void __launch_bounds__(threads)
-    forward_kernel(const Conv2dDims d, bool aligned, const float* __restrict__ x, const float* __restrict__ w,
-                   float* __restrict__ y) {
+    forward_kernel(const Conv2dDims d, bool aligned, const float* x, const float* w, float* y) {
   await_previous();
   __shared__ float filter[most_depth * filters];
   const int depth = d.kh * d.kw * d.in, first = static_cast<int>(blockIdx.y) * filters;
   for (int q = static_cast<int>(threadIdx.x); q < depth * filters; q += threads) {
     filter[q] = first + q % filters < d.out ? w[q / filters * d.out + first + q % filters] : 0.0f;
   }
-  __syncthreads();
+  sync_block();
   const int m = static_cast<int>(blockIdx.x) * threads + static_cast<int>(threadIdx.x);
   const Pixel p = pixel(d, m);
   if (p.n < 0) return;
@@ -50,8 +49,8 @@ __global__ void __launch_bounds__(threads)
 constexpr int tile_rows = 4, tile_columns = 32;
 template <int channels>
 __global__ void __launch_bounds__(threads)
-    forward3_kernel(const Conv2dDims d, int tiles_across, int tiles_down, const float* __restrict__ x,
-                    const float* __restrict__ w, float* __restrict__ y) {
+    forward3_kernel(const Conv2dDims d, int tiles_across, int tiles_down, const float* x, const float* w,
+                    float* y) {
   await_previous();
   constexpr int depth = 9 * channels, lines = tile_rows + 2;
   constexpr int read = (6 * channels + 3) / 4 * 4;  // floats of a line that a thread reads, and some more
@@ -97,7 +96,7 @@ __global__ void __launch_bounds__(threads)
   for (int l = 0; l < filter_parts; ++l) {
     if (tid + l * threads < depth * filters) filter[tid + l * threads] = filter_value[l];
   }
-  __syncthreads();
+  sync_block();
 
   const int group = lane / 4, o = tid % 4 * 4;
   float sum[4][4] = {};
@@ -144,8 +143,8 @@ void forward3(const Conv2dDims& d, const float* x, const float* w, float* y) {
 // Part blockIdx.x of the pixels, 32 at a time: the pixels' windows and slopes in shared memory, a thread for
 // each product of depth and filters.
 constexpr int some = 32;
-__global__ void filters_kernel(const Conv2dDims d, int pixels_each, const float* __restrict__ x,
-                               const float* __restrict__ dy, float* __restrict__ partial) {
+__global__ void filters_kernel(const Conv2dDims d, int pixels_each, const float* x, const float* dy,
+                               float* partial) {
   await_previous();
   __shared__ float window[some][most_depth], slope[some][filters];
   const int depth = d.kh * d.kw * d.in, first = static_cast<int>(blockIdx.y) * filters;
@@ -165,12 +164,12 @@ __global__ void filters_kernel(const Conv2dDims d, int pixels_each, const float*
       slope[q / filters][q % filters] =
           inside ? dy[static_cast<long long>(m + q / filters) * d.out + first + q % filters] : 0.0f;
     }
-    __syncthreads();
+    sync_block();
     if (k < depth) {
 #pragma unroll 8
       for (int p = 0; p < some; ++p) sum = fmaf(window[p][k], slope[p][o], sum);
     }
-    __syncthreads();
+    sync_block();
   }
   if (k < depth && first + o < d.out) {
     partial[(static_cast<long long>(blockIdx.x) * depth + k) * d.out + first + o] = sum;

@@ -14,8 +14,8 @@ constexpr int filters = 16, depth_tile = 16, most_depth = 64;
 // `tiles` times 16 taps and channels.
 template <int tiles, Precision precision>
 __global__ void __launch_bounds__(filter_threads, 1)
-    filters_kernel(const Conv2dDims d, const FilterWork work, const float* __restrict__ x,
-                   const float* __restrict__ dy, float4* partial, unsigned* counters, float* dw) {
+    filters_kernel(const Conv2dDims d, const FilterWork work, const float* x, const float* dy,
+                   float4* partial, unsigned* counters, float* dw) {
 #if __CUDA_ARCH__ >= 800
   await_previous();
   constexpr int turns = 4, rows = tiles * 2;  // rows of the product that a lane has: g, g + 8, ...

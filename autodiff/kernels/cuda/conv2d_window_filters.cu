@@ -28,8 +28,8 @@ struct Window {
 
 template <int side, int stride, Precision precision>
 __global__ void __launch_bounds__(filter_threads, 1)
-    filters_kernel(const Conv2dDims d, const FilterWork work, const float* __restrict__ x,
-                   const float* __restrict__ dy, float4* partial, unsigned* counters, float* dw) {
+    filters_kernel(const Conv2dDims d, const FilterWork work, const float* x, const float* dy,
+                   float4* partial, unsigned* counters, float* dw) {
 #if __CUDA_ARCH__ >= 800
   await_previous();
   using Of = Window<side, stride>;

@@ -26,7 +26,9 @@ void check(cudaError_t code, const char* what);
 cudaStream_t stream();
 
 /// Every kernel begins with this, but for what needs nothing of the kernels before it: it may be launched
-/// while the last of them are still at work (from compute capability 9.0 on), and waits for them here.
+/// while the last of them are still at work (from compute capability 9.0 on), and waits for them here. What
+/// it reads may so be written while it runs: no __restrict__, of which compilers make loads that take memory
+/// for constant (no kernel was slower without).
 __device__ inline void await_previous() {
 #if __CUDA_ARCH__ >= 900 && !EV3_CUDA_EMULATED
   asm volatile("griddepcontrol.wait;" ::: "memory");
@@ -37,6 +39,17 @@ __device__ inline void await_previous() {
 __device__ inline void let_next_begin() {
 #if __CUDA_ARCH__ >= 900 && !EV3_CUDA_EMULATED
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+/// Waits for all threads of the block; in place of __syncthreads(), which wants the threads of a warp to come
+/// together. Behind a loop that some of them leave earlier than others, nvcc 13 does not see to that: the
+/// warp was counted twice on an H100, and every later barrier opened too soon (racecheck of the compute
+/// sanitizer shows it).
+__device__ inline void sync_block() {
+#if EV3_CUDA_EMULATED
+  __syncthreads();
+#else
+  asm volatile("barrier.sync 0;" ::: "memory");
 #endif
 }
 /// Whether kernels may be launched before those before them are done.
@@ -87,6 +100,25 @@ unsigned* counters();
 /// copy. Also while work is recorded.
 const void* keep(const void* bytes, std::size_t size);
 int multiprocessors();
+
+/// Counts this block, and says whether it is the last of `all`: the threads of that one see what the others
+/// had written before they were counted, past their own caches (__ldcg), and the counter is zero again.
+__device__ inline bool is_last_block(unsigned* counter, unsigned all) {
+  __shared__ bool is_last;
+  sync_block();
+  if (threadIdx.x == 0) {
+    unsigned before;
+#if EV3_CUDA_EMULATED
+    before = atomicAdd(counter, 1u);
+#else
+    asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+#endif
+    is_last = before + 1 == all;
+    if (is_last) *counter = 0;
+  }
+  sync_block();
+  return is_last;
+}
 /// Makes for this thread what cannot be made while work is recorded.
 void make_ready();
 

@@ -5,7 +5,7 @@
 namespace autodiff::kernels::cuda {
 namespace {
 
-constexpr int threads = 256;
+constexpr int threads = 512;
 
 struct Sum {
   static constexpr int values = 1;
@@ -41,7 +41,7 @@ __device__ double join_block(double value) {
   for (int step = 16; step > 0; step /= 2)
     value = Kind::join(value, __shfl_down_sync(~0u, value, static_cast<unsigned>(step)));
   if (threadIdx.x % 32 == 0) lanes[threadIdx.x / 32] = value;
-  __syncthreads();
+  sync_block();
   if (threadIdx.x == 0) {
     for (unsigned k = 1; k < blockDim.x / 32; ++k) value = Kind::join(value, lanes[k]);
   }
@@ -92,7 +92,7 @@ __device__ void finish(const Reduction& d, std::size_t o, std::size_t column, co
 template <class Kind, int width>
 __device__ bool reduce_columns(const Reduction& d) {
   constexpr int values = Kind::values;
-  __shared__ double shared[join_doubles(values, width, threads)];
+  auto* shared = reinterpret_cast<double*>(block_memory());
   const Columns& a = d.columns;
   const int lane = static_cast<int>(threadIdx.x) % a.lanes, turn = static_cast<int>(threadIdx.x) / a.lanes;
   const std::size_t column =
@@ -144,27 +144,27 @@ __global__ void __launch_bounds__(threads) columns_kernel(const Reduction d) {
 // The same, and then, by the block that is done last of all, what waits for all tiles.
 template <class Kind, int width>
 __global__ void __launch_bounds__(threads) columns_and_list_kernel(const Reduction d, const SmallList* list) {
-  __shared__ __align__(16) float room[list_floats];
   const EarlyList then(list);
   await_previous();
-  if (reduce_columns<Kind, width>(d) && is_last_tile(d.columns)) run_list(then, room);
+  if (reduce_columns<Kind, width>(d) && is_last_tile(d.columns)) run_list(then, block_memory());
 }
 
 template <class Kind>
 void columns(const char* name, std::size_t outer, std::size_t rows, std::size_t inner, double divisor,
              const float* x, float* y) {
   const bool fours = inner % 4 == 0 && is_aligned(x);
-  const auto cut = cut_columns(outer, rows, inner, fours ? 4 : 1, threads, Kind::values, 16, 256);
+  const auto cut = cut_columns(outer, rows, inner, fours ? 4 : 1, threads, Kind::values, 8, 128);
   const Reduction d{cut.columns, divisor, x, y};
+  const std::size_t bytes = join_bytes(cut.columns, Kind::values, fours ? 4 : 1, threads);
   const auto launch = [=](cudaStream_t to, const SmallList* then) {
     Reduction now = d;
     now.columns.partials = static_cast<double*>(partials());
     now.columns.counters = counters();
     if (!then) {
-      launch_on(to, name, cut.grid, threads, 0, fours ? columns_kernel<Kind, 4> : columns_kernel<Kind, 1>,
+      launch_on(to, name, cut.grid, threads, bytes, fours ? columns_kernel<Kind, 4> : columns_kernel<Kind, 1>,
                 now);
     } else {
-      launch_on(to, name, cut.grid, threads, 0,
+      launch_on(to, name, cut.grid, threads, std::max(bytes, list_floats * sizeof(float)),
                 fours ? columns_and_list_kernel<Kind, 4> : columns_and_list_kernel<Kind, 1>, now, then);
     }
   };
@@ -175,7 +175,7 @@ template <class Kind>
 void reduce(const ReduceDims& d, const float* x, float* y) {
   if (d.outer * d.inner == 0) return;
   if (d.inner == 1) {
-    const unsigned size = d.reduced > 64 ? threads : 32;
+    const unsigned size = d.reduced > 64 ? 256 : 32;
     launch("reduce", static_cast<unsigned>(d.outer), size, 0, rows_kernel<Kind>, d.reduced, d.divisor, x, y);
   } else {
     columns<Kind>("reduce", d.outer, d.reduced, d.inner, d.divisor, x, y);

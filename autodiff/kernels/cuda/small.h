@@ -142,7 +142,7 @@ __device__ inline void run_list(const EarlyList& list, float* room) {
   const int threads = static_cast<int>(blockDim.x), tid = static_cast<int>(threadIdx.x), warps = threads / 32,
             warp = tid / 32, lane = tid % 32, calls = list.calls();
   const SmallList::Call* call = list.put(room + SmallList::room);
-  __syncthreads();
+  sync_block();
   const ListValues& values = EarlyList::values(room + SmallList::room);
   if (values.pattern >= 0)
     return run_list_pattern(values, std::make_integer_sequence<int, list_patterns::count>{});
@@ -150,7 +150,7 @@ __device__ inline void run_list(const EarlyList& list, float* room) {
 #pragma unroll 1
   for (int k = warp; k < calls; k += warps)  // other blocks may have written it
     load_small(call[k], room, lane, 32, [](const float* p) { return __ldcg(p); });
-  __syncthreads();
+  sync_block();
   if (list.independent()) {
 #pragma unroll 1
     for (int k = warp; k < calls; k += warps) {
@@ -166,11 +166,11 @@ __device__ inline void run_list(const EarlyList& list, float* room) {
   for (int k = 0, wave = 0; k < calls; ++k) {
     const SmallList::Call c = next;
     if (k + 1 < calls) next = call[k + 1];
-    if (c.wave != wave) __syncthreads();
+    if (c.wave != wave) sync_block();
     wave = c.wave;
     run_call(c, room, tid, threads);
   }
-  __syncthreads();
+  sync_block();
 #pragma unroll 1
   for (int k = warp; k < calls; k += warps) store_small(call[k], room, lane, 32);
 }

@@ -10,6 +10,7 @@ using cuda::await_previous;
 using cuda::block;
 using cuda::blocks;
 using cuda::launch;
+using cuda::sync_block;
 using cuda::thread_index;
 
 __global__ void update_kernel(UpdateDims d, const UpdateScalars* scalars, const int* step, UpdateArrays a) {
@@ -47,10 +48,10 @@ constexpr unsigned norm_blocks = 64, norm_threads = 256;
 __device__ double block_sum(double value) {
   __shared__ double values[norm_threads];
   values[threadIdx.x] = value;
-  __syncthreads();
+  sync_block();
   for (unsigned half = norm_threads / 2; half > 0; half /= 2) {
     if (threadIdx.x < half) values[threadIdx.x] += values[threadIdx.x + half];
-    __syncthreads();
+    sync_block();
   }
   return values[0];
 }

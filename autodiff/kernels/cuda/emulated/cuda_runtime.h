@@ -158,8 +158,15 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t*, unsigned);
 cudaError_t cudaEventDestroy(cudaEvent_t);
 cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t);
 cudaError_t cudaEventSynchronize(cudaEvent_t);
+namespace emulated {
+/// Bytes of shared memory that a kernel may have: what a block of every device may, unless it was allowed
+/// more.
+std::size_t most_shared_of(const void* kernel);
+void allow_shared(const void* kernel, int bytes);
+}  // namespace emulated
 template <class Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
+cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int value) {
+  emulated::allow_shared(reinterpret_cast<const void*>(kernel), value);
   return cudaSuccess;
 }
 
@@ -180,7 +187,8 @@ template <class... Params, class... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...), Args&&... args) {
   const auto threads = config->blockDim.x * config->blockDim.y * config->blockDim.z;
   if (threads == 0 || threads > 1024 || config->gridDim.x == 0 || config->gridDim.y > 65535 ||
-      config->gridDim.z > 65535 || config->dynamicSmemBytes > emulated::most_shared) {
+      config->gridDim.z > 65535 ||
+      config->dynamicSmemBytes > emulated::most_shared_of(reinterpret_cast<const void*>(kernel))) {
     return cudaErrorInvalidConfiguration;
   }
   return emulated::enqueue(config->stream, [config = *config, kernel,

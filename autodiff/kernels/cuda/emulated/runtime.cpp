@@ -24,6 +24,7 @@ thread_local cudaError_t last_error = cudaSuccess;
 std::mutex mutex;
 std::map<void*, std::size_t> sizes;
 std::size_t used = 0;
+std::map<const void*, std::size_t> allowed;  // shared memory, by kernel
 
 cudaError_t set(cudaError_t code) {
   if (code != cudaSuccess) last_error = code;
@@ -81,6 +82,18 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : static_cast<int>(emulated::most_shared);
   return cudaSuccess;
 }
+
+namespace emulated {
+std::size_t most_shared_of(const void* kernel) {
+  const std::lock_guard lock(mutex);
+  const auto at = allowed.find(kernel);
+  return at == allowed.end() ? 48 << 10 : at->second;
+}
+void allow_shared(const void* kernel, int bytes) {
+  const std::lock_guard lock(mutex);
+  allowed[kernel] = static_cast<std::size_t>(bytes);
+}
+}  // namespace emulated
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* all) {
   const std::lock_guard lock(mutex);
