@@ -287,6 +287,75 @@ TEST_CASE("a list as a program for one element gives the same as its calls one a
   CHECK(others > 100);
 }
 
+// The calls of a pattern, `repeats` times, each vector of `n` elements: first the inputs, then the results.
+std::vector<cuda::Small> calls_of(const cuda::ListTable& pattern, int repeats, int n, float* memory) {
+  std::vector<cuda::Small> calls;
+  for (int repeat = 0; repeat < repeats; ++repeat) {
+    for (int k = 0; k < pattern.steps; ++k) {
+      const cuda::ListTable::Step& step = pattern.step[static_cast<std::size_t>(k)];
+      const auto place = [&](int value) {
+        const bool is_input = value < cuda::ListTable::most_inputs;
+        const int vector = is_input ? repeat * pattern.inputs + value
+                                    : repeats * pattern.inputs + repeat * pattern.steps + value -
+                                          cuda::ListTable::most_inputs;
+        return memory + vector * n;
+      };
+      using Kind = cuda::Small::Kind;
+      cuda::Small s{.kind = step.code == cuda::ListTable::zero           ? Kind::zero
+                            : step.code == cuda::ListTable::copy         ? Kind::copy
+                            : step.code >= cuda::ListTable::first_binary ? Kind::binary
+                                                                         : Kind::unary,
+                    .columns = n,
+                    .a_column = 1,
+                    .b_column = 1,
+                    .y_column = 1,
+                    .y = place(cuda::ListTable::most_inputs + k)};
+      s.code = static_cast<unsigned char>(s.kind == Kind::binary ? step.code - cuda::ListTable::first_binary
+                                                                 : step.code);
+      if (s.kind != Kind::zero) s.a = place(step.a);
+      if (s.kind == Kind::binary) s.b = place(step.b);
+      calls.push_back(s);
+    }
+  }
+  return calls;
+}
+
+TEST_CASE("lists with a pattern are found, once or twice, unless one writes what the other reads") {
+  constexpr int n = 8;
+  for (int k = 0; k < cuda::list_patterns::count; ++k) {
+    INFO("pattern " << k);
+    const cuda::ListTable& pattern = cuda::list_patterns::list[k];
+    std::vector<float> memory(static_cast<std::size_t>(2 * n * (pattern.inputs + pattern.steps)));
+    for (int repeats = 1; repeats <= 2; ++repeats) {
+      if (repeats * pattern.steps > cuda::ListTable::most_steps) continue;
+      auto calls = calls_of(pattern, repeats, n, memory.data());
+      auto program = cuda::ListProgram::of(calls);
+      REQUIRE(program);
+      cuda::find_list_pattern(program->table, program->values);
+      CHECK(program->values.pattern == k);
+      CHECK(program->values.repeats == repeats);
+      calls.back().kind = cuda::Small::Kind::unary;  // another end
+      calls.back().code = static_cast<unsigned char>(Unary::exp);
+      calls.back().b = nullptr;
+      program = cuda::ListProgram::of(calls);
+      REQUIRE(program);
+      cuda::find_list_pattern(program->table, program->values);
+      CHECK(program->values.pattern == -1);
+    }
+    if (2 * pattern.steps > cuda::ListTable::most_steps) continue;
+    // What the first reads first, the second writes last.
+    auto calls = calls_of(pattern, 2, n, memory.data());
+    for (cuda::Small& s : calls) {
+      if (s.a == memory.data()) s.a = calls.back().y;
+      if (s.b == memory.data()) s.b = calls.back().y;
+    }
+    auto program = cuda::ListProgram::of(calls);
+    REQUIRE(program);
+    cuda::find_list_pattern(program->table, program->values);
+    CHECK(program->values.pattern == -1);
+  }
+}
+
 TEST_CASE("the range of an array has all its elements, whichever way they are read") {
   const std::vector<float> memory(100);
   const int sizes[] = {3, 4}, there[] = {10, 2}, back[] = {-10, 2};

@@ -73,12 +73,12 @@ __device__ void apply_binary(Binary kind, Elements<width>& a, const Elements<wid
 struct Rows {
   std::size_t column, first, last, step;
   __device__ explicit Rows(const Columns& at, int width) {
-    const int tid = static_cast<int>(threadIdx.x), lane = tid % at.lanes;
-    column = static_cast<std::size_t>(blockIdx.x) * static_cast<std::size_t>(at.lanes * width) +
+    const int tid = static_cast<int>(threadIdx.x), lane = tid & (at.lanes() - 1);
+    column = static_cast<std::size_t>(blockIdx.x) * static_cast<std::size_t>(at.lanes() * width) +
              static_cast<std::size_t>(lane * width);
-    first = blockIdx.y * at.rows_each + static_cast<std::size_t>(tid / at.lanes);
+    first = blockIdx.y * at.rows_each + static_cast<std::size_t>(tid >> at.log_lanes);
     last = column < at.inner ? min(at.rows, (blockIdx.y + 1) * at.rows_each) : 0;
-    step = static_cast<std::size_t>(static_cast<int>(blockDim.x) / at.lanes);
+    step = static_cast<std::size_t>(static_cast<int>(blockDim.x) >> at.log_lanes);
   }
 };
 
@@ -229,7 +229,7 @@ __device__ bool run_chain(const Chain& chain, const Columns& at) {
 #pragma unroll
                                for (int k = 0; k < sums; ++k) {
                                  chain.operands[chain.table.sums_from + k][c] =
-                                     static_cast<float>(all[k] / chain.divisor[k]);
+                                     static_cast<float>(all[k] * chain.factor[k]);
                                }
                              });
   }
@@ -247,6 +247,8 @@ template <int pattern, int width, int sums>
 __global__ void __launch_bounds__(summing_threads)
     chain_and_list_kernel(__grid_constant__ const Chain chain, const Columns at, const SmallList* list) {
   const EarlyList then(list);
+  // While it waits, the multiprocessor fetches the instructions of the list, which one warp runs once.
+  if (threadIdx.x < 32) run_list_pattern(then.values(), true);
   await_previous();
   if (!run_chain<pattern, width, sums>(chain, at) || !is_last_tile(at)) return;
   run_list(then, block_memory());

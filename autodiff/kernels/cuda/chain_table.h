@@ -35,7 +35,7 @@ struct Chain {
   ChainTable table;
   float constant[most_steps] = {};
   float* operands[most_pointwise_operands] = {};  ///< as in PointwiseDims, with the results of sums
-  double divisor[most_pointwise_sums] = {};
+  double factor[most_pointwise_sums] = {};        ///< of the sums
 };
 
 /// Where everything goes, for PointwiseDims or a Pattern of at most most_steps steps.
@@ -85,7 +85,7 @@ constexpr ChainTable table_of(const Dims& d) {
 inline Chain chain_of(const PointwiseDims& d) {
   Chain chain{.table = table_of(d)};
   for (std::size_t s = 0; s < d.steps.size(); ++s) chain.constant[s] = d.steps[s].constant;
-  for (std::size_t k = 0; k < d.sums.size(); ++k) chain.divisor[k] = d.sums[k].divisor;
+  for (std::size_t k = 0; k < d.sums.size(); ++k) chain.factor[k] = 1 / d.sums[k].divisor;
   return chain;
 }
 

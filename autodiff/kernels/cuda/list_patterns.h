@@ -134,12 +134,6 @@ inline constexpr ListTable list[] = {
     // a batch norm while it is trained: running statistics, factor and shift
     table(6, {same(x(0)), same(x(1)), scale(v(0)), add(x(2), v(2)), scale(v(1)), add(x(3), v(4)), shift(v(1)),
               sqrt(v(6)), div(x(4), v(7)), sub(v(0), v(0)), mul(v(9), v(8)), sub(x(5), v(10))}),
-    // two of them
-    table(12, {same(x(0)),        same(x(1)),        scale(v(0)),       add(x(2), v(2)),  scale(v(1)),
-               add(x(3), v(4)),   shift(v(1)),       sqrt(v(6)),        div(x(4), v(7)),  sub(v(0), v(0)),
-               mul(v(9), v(8)),   sub(x(5), v(10)),  same(x(6)),        same(x(7)),       scale(v(12)),
-               add(x(8), v(14)),  scale(v(13)),      add(x(9), v(16)),  shift(v(13)),     sqrt(v(18)),
-               div(x(10), v(19)), sub(v(12), v(12)), mul(v(21), v(20)), sub(x(11), v(22))}),
     // its gradient
     table(7, {scale(x(0)),
               mul(v(0), x(1)),
@@ -170,12 +164,46 @@ inline constexpr ListTable list[] = {
 };
 inline constexpr int count = static_cast<int>(std::size(list));
 
+/// Whether a repeat writes where another reads: the threads of one do not wait for those of the other.
+inline bool repeats_meet(const ListValues& values, int repeats, const ListTable& one) {
+  const auto n = static_cast<std::size_t>(values.n);
+  for (int y = 0; y < repeats * one.steps; ++y) {
+    if (!values.y[y]) continue;
+    const Range writes(values.y[y], n);
+    for (int x = 0; x < repeats * one.inputs; ++x) {
+      if (x / one.inputs != y / one.steps && writes.meets(Range(values.input[x], values.step[x] ? n : 1)))
+        return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace list_patterns
 
-/// The pattern that a table is of, or -1.
-inline int list_pattern_of(const ListTable& table) {
-  const auto* at = std::find(std::begin(list_patterns::list), std::end(list_patterns::list), table);
-  return at == std::end(list_patterns::list) ? -1 : static_cast<int>(at - list_patterns::list);
+/// Puts the pattern that the table is of into `values`, if there is one.
+inline void find_list_pattern(const ListTable& table, ListValues& values) {
+  for (int pattern = 0; pattern < list_patterns::count; ++pattern) {
+    const ListTable& one = list_patterns::list[pattern];
+    if (table.steps % one.steps != 0 || table.inputs != table.steps / one.steps * one.inputs) continue;
+    ListTable all;
+    all.inputs = table.inputs;
+    for (; all.steps < table.steps; ++all.steps) {
+      const int repeat = all.steps / one.steps;
+      const auto of_repeat = [&](unsigned char value) {
+        const int more = value < ListTable::most_inputs ? one.inputs : one.steps;
+        return static_cast<unsigned char>(value + repeat * more);
+      };
+      const ListTable::Step& step = one.step[static_cast<std::size_t>(all.steps % one.steps)];
+      ListTable::Step& to = all.step[static_cast<std::size_t>(all.steps)];
+      to = {step.code, of_repeat(step.a), of_repeat(step.b)};
+      if (step.code == ListTable::zero) to.a = to.b = 0;
+      if (step.code < ListTable::first_binary) to.b = 0;
+    }
+    if (!(all == table) || list_patterns::repeats_meet(values, table.steps / one.steps, one)) continue;
+    values.pattern = pattern;
+    values.repeats = table.steps / one.steps;
+    return;
+  }
 }
 
 }  // namespace autodiff::kernels::cuda

@@ -61,7 +61,7 @@ __global__ void rows_kernel(std::size_t reduced, double divisor, const float* x,
 
 struct Reduction {
   Columns columns;
-  double divisor = 1;
+  double factor = 1;         // of sums, and to a mean
   const float* x = nullptr;  // [outer, rows, inner]
   float* y = nullptr;
 };
@@ -80,11 +80,11 @@ template <class Kind>
 __device__ void finish(const Reduction& d, std::size_t o, std::size_t column, const double* v) {
   const Columns& a = d.columns;
   if constexpr (Kind::values == 2) {
-    const double n = static_cast<double>(a.rows), mean = v[0] / n, variance = v[1] / n - mean * mean;
+    const double mean = v[0] * d.factor, variance = v[1] * d.factor - mean * mean;
     d.y[column] = static_cast<float>(static_cast<double>(d.x[column]) + mean);
     d.y[a.inner + column] = static_cast<float>(variance > 0 ? variance : 0);
   } else {
-    d.y[o * a.inner + column] = static_cast<float>(v[0] / d.divisor);
+    d.y[o * a.inner + column] = static_cast<float>(v[0] * d.factor);
   }
 }
 
@@ -94,9 +94,10 @@ __device__ bool reduce_columns(const Reduction& d) {
   constexpr int values = Kind::values;
   auto* shared = reinterpret_cast<double*>(block_memory());
   const Columns& a = d.columns;
-  const int lane = static_cast<int>(threadIdx.x) % a.lanes, turn = static_cast<int>(threadIdx.x) / a.lanes;
+  const int lane = static_cast<int>(threadIdx.x) & (a.lanes() - 1),
+            turn = static_cast<int>(threadIdx.x) >> a.log_lanes;
   const std::size_t column =
-      static_cast<std::size_t>(blockIdx.x % a.tiles) * static_cast<std::size_t>(a.lanes * width) +
+      static_cast<std::size_t>(blockIdx.x % a.tiles) * static_cast<std::size_t>(a.lanes() * width) +
       static_cast<std::size_t>(lane * width);
   const std::size_t first = blockIdx.y * a.rows_each, last = min(a.rows, first + a.rows_each);
   const float* x = d.x + blockIdx.x / a.tiles * a.rows * a.inner + column;
@@ -111,7 +112,7 @@ __device__ bool reduce_columns(const Reduction& d) {
     if constexpr (values == 2) load<width>(d.x + column, shift);
     std::size_t r = first + static_cast<std::size_t>(turn);
     constexpr int ahead = 8;  // rows on their way at the same time
-    const auto step = static_cast<std::size_t>(threads / a.lanes);
+    const auto step = static_cast<std::size_t>(threads >> a.log_lanes);
     for (; r + (ahead - 1) * step < last; r += ahead * step) {
       float e[ahead][width];
 #pragma unroll
@@ -154,7 +155,7 @@ void columns(const char* name, std::size_t outer, std::size_t rows, std::size_t 
              const float* x, float* y) {
   const bool fours = inner % 4 == 0 && is_aligned(x);
   const auto cut = cut_columns(outer, rows, inner, fours ? 4 : 1, threads, Kind::values, 8, 128);
-  const Reduction d{cut.columns, divisor, x, y};
+  const Reduction d{cut.columns, 1 / divisor, x, y};
   const std::size_t bytes = join_bytes(cut.columns, Kind::values, fours ? 4 : 1, threads);
   const auto launch = [=](cudaStream_t to, const SmallList* then) {
     Reduction now = d;
@@ -187,7 +188,7 @@ void reduce(const ReduceDims& d, const float* x, float* y) {
 }
 
 void moments(const MomentsDims& d, const float* x, float* m) {
-  columns<Moments>("moments", 1, d.rows, d.channels, 1, x, m);
+  columns<Moments>("moments", 1, d.rows, d.channels, static_cast<double>(d.rows), x, m);
 }
 
 }  // namespace

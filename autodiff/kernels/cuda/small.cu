@@ -46,7 +46,7 @@ void launch_small(cudaStream_t to) {
     SmallList made = waiting.list();
     if (const auto program = ListProgram::of(waiting.calls())) {
       made.values = program->values;
-      made.values.pattern = list_pattern_of(program->table);
+      find_list_pattern(program->table, made.values);
     }
     list = static_cast<const SmallList*>(keep(&made, sizeof(made)));
   }

@@ -93,6 +93,7 @@ class EarlyList {
     return *reinterpret_cast<const ListValues*>(to + sizeof(SmallList::Call) / 4 * SmallList::longest);
   }
   __device__ bool independent() const { return independent_; }
+  __device__ const ListValues& values() const { return list_->values; }
   static constexpr unsigned parts =
       (SmallList::longest * sizeof(SmallList::Call) + sizeof(ListValues)) / sizeof(float4);
   static_assert(sizeof(ListValues) % sizeof(float4) == 0);
@@ -107,13 +108,20 @@ class EarlyList {
 /// Floats of shared memory that run_list wants, on a boundary of 16 bytes.
 inline constexpr int list_floats = SmallList::room + static_cast<int>(EarlyList::parts) * 4;
 
-/// A list with a pattern: threads do not need each other. Not inlined, for its registers' sake.
+/// A list with a pattern: threads do not need each other. With `dry` nothing is read or written. Not inlined,
+/// for its registers' sake.
 template <int pattern>
-__device__ EV3_NOINLINE void run_list_pattern(const ListValues& values) {
-  for (int i = static_cast<int>(threadIdx.x); i < values.n; i += static_cast<int>(blockDim.x)) {
-    constexpr int inputs = list_patterns::list[pattern].inputs, steps = list_patterns::list[pattern].steps;
+__device__ EV3_NOINLINE void run_list_pattern(const ListValues& values, bool dry) {
+  constexpr int inputs = list_patterns::list[pattern].inputs, steps = list_patterns::list[pattern].steps;
+  for (int e = static_cast<int>(threadIdx.x); e < values.n * values.repeats;
+       e += static_cast<int>(blockDim.x)) {
+    const int repeat = e / values.n, i = e - repeat * values.n;
+    const int first_input = repeat * inputs, first_step = repeat * steps;
     float value[ListTable::most_inputs + steps];
-    each<inputs>([&](auto k) { value[k()] = __ldcg(values.input[k()] + i * values.step[k()]); });
+    each<inputs>([&](auto k) {
+      const int input = first_input + k();
+      value[k()] = dry ? 1.0f : __ldcg(values.input[input] + i * values.step[input]);
+    });
     each<steps>([&](auto k) {
       constexpr ListTable::Step step = list_patterns::list[pattern].step[k()];
       float& y = value[ListTable::most_inputs + k()];
@@ -126,15 +134,19 @@ __device__ EV3_NOINLINE void run_list_pattern(const ListValues& values) {
                              value[step.b]);
       } else {
         y = unary_reference(static_cast<Unary>(step.code), value[step.a],
-                            static_cast<double>(values.constant[k()]));
+                            static_cast<double>(values.constant[first_step + k()]));
       }
-      if (values.y[k()]) values.y[k()][i] = y;
+      float* to = values.y[first_step + k()];
+      if (to && !dry) to[i] = y;
     });
   }
 }
 template <int... k>
-__device__ void run_list_pattern(const ListValues& values, std::integer_sequence<int, k...>) {
-  (void)((values.pattern == k && (run_list_pattern<k>(values), true)) || ...);
+__device__ void run_list_pattern(const ListValues& values, bool dry, std::integer_sequence<int, k...>) {
+  (void)((values.pattern == k && (run_list_pattern<k>(values, dry), true)) || ...);
+}
+__device__ inline void run_list_pattern(const ListValues& values, bool dry) {
+  run_list_pattern(values, dry, std::make_integer_sequence<int, list_patterns::count>{});
 }
 
 /// Does a list; all threads of a block call it.
@@ -144,8 +156,7 @@ __device__ inline void run_list(const EarlyList& list, float* room) {
   const SmallList::Call* call = list.put(room + SmallList::room);
   sync_block();
   const ListValues& values = EarlyList::values(room + SmallList::room);
-  if (values.pattern >= 0)
-    return run_list_pattern(values, std::make_integer_sequence<int, list_patterns::count>{});
+  if (values.pattern >= 0) return run_list_pattern(values, false);
     // A warp for each call, so that many loads are on their way together.
 #pragma unroll 1
   for (int k = warp; k < calls; k += warps)  // other blocks may have written it

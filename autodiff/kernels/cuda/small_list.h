@@ -99,7 +99,9 @@ struct ListValues {
   float constant[ListTable::most_steps] = {};
   unsigned char step[ListTable::most_inputs] =
       {};  ///< of an input from element to element: 1, or 0 for one number
-  int pattern = -1, n = 0;
+  /// `repeats` times the steps of a pattern, each time with inputs, results and constants of its own.
+  int pattern = -1, n = 0, repeats = 1;
+  int nothing[3] = {};
 };
 
 /// Calls as a kernel takes them. Operands have places in `room` floats of shared memory.
