@@ -281,6 +281,7 @@ void DeviceEvaluator::run(std::span<const float> parameters, const DeviceSamples
   stream_.to_device(parameters_.data(), parameters.data(), parameters.size_bytes());
   stream_.to_device(samples_.data(), drawn.data(), drawn.size_bytes());
   stream_.zero(step_.data(), step_.size());
+  stream_.enqueue([&] { evaluator_.program_.enqueue_fixed(); });
   const auto enqueue = [&] {
     data.gather(as<device::Sample>(samples_), as<int>(step_), batch, as<float>(features_), nullptr);
     evaluator_.program_.enqueue();

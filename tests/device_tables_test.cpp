@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "autodiff/kernels/cuda/chain_table.h"
+#include "autodiff/kernels/cuda/epilogue.h"
 #include "autodiff/kernels/cuda/list_patterns.h"
 #include "autodiff/kernels/elementwise.h"
 #include "autodiff/tensor/random.h"
@@ -354,6 +355,54 @@ TEST_CASE("lists with a pattern are found, once or twice, unless one writes what
     cuda::find_list_pattern(program->table, program->values);
     CHECK(program->values.pattern == -1);
   }
+}
+
+// Sums and relus of numbers, in any order: what an epilogue does must have the bits of the steps.
+TEST_CASE("the epilogue of a convolution computes what the steps of the chain say, or there is none") {
+  int found = 0, arrays = 0, rows = 0;
+  for (std::uint64_t seed = 0; seed < 40000; ++seed) {
+    const Random random{Seed{seed}};
+    Picker pick{random};
+    // The result of the convolution and another array, the chain's; two rows.
+    PointwiseDims d{.columns = 4, .full = 3, .repeated = 2, .local = 4, .spent = 0};
+    std::vector<int> readable{0, 1, 3, 4};
+    const auto source = [&] {  // mostly what was computed last
+      const int n = static_cast<int>(readable.size());
+      return readable[static_cast<std::size_t>(pick(2) ? n - 1 : pick(n))];
+    };
+    const int steps = 1 + pick(4);
+    for (int s = 0; s < steps; ++s) {
+      PointwiseStep step;
+      step.is_binary = pick(6) > 0;
+      step.unary = pick(8) ? Unary::relu : Unary::tanh;
+      step.binary = pick(10) ? Binary::add : Binary::sub;
+      step.a = source(), step.b = source();
+      step.y = s + 1 < steps ? 5 + s : 2;
+      readable.push_back(step.y);
+      d.steps.push_back(step);
+    }
+    std::vector<float> values(9);
+    for (std::size_t k = 0; k < 5; ++k) values[k] = static_cast<float>(random.normal(1000 + k));
+    std::vector<float*> operands;
+    for (float& v : values) operands.push_back(&v);
+    const auto e = cuda::epilogue_of(d, operands.data());
+    if (!e) continue;
+    ++found;
+    arrays += e->array != nullptr;
+    rows += e->row != nullptr && e->array_row != nullptr;
+    float got = values[0];
+    if (e->row) got += *e->row;
+    if (e->array) got += e->array_row ? *e->array + *e->array_row : *e->array;
+    if (e->relu) got = unary_reference(Unary::relu, got, 0);
+    for (const PointwiseStep& step : d.steps)
+      values[static_cast<std::size_t>(step.y)] = result_of(step, values);
+    INFO("chain " << seed);
+    CHECK(e->y == &values[2]);
+    CHECK(std::memcmp(&got, &values[2], sizeof(float)) == 0);
+  }
+  CHECK(found > 300);
+  CHECK(arrays > 100);
+  CHECK(rows > 4);
 }
 
 TEST_CASE("the range of an array has all its elements, whichever way they are read") {

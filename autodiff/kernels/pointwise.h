@@ -34,6 +34,9 @@ struct PointwiseDims {
   int full = 0, repeated = 0, single = 0, local = 0;
   std::vector<PointwiseStep> steps = {};
   std::vector<PointwiseSum> sums = {};  ///< where the backend has pointwise_sums; at most one of a step
+  /// The array, if there is one, that the call before this one writes and that nobody reads after this one: a
+  /// backend that does both calls at once need not write it.
+  int spent = -1;
 };
 
 /// Limits: the number of operands, and the memory of those that are not full, in the first-level cache.

@@ -88,7 +88,8 @@ void Compiler::bind_operands(Stage& stage, const std::vector<int>& nodes) {
   }
 }
 
-// Steps in parts whose output goes to a group of the same shape: the thread of a part does both.
+// Steps in parts whose output goes to a group of the same shape: the thread of a part does both. And steps
+// whose output nobody else needs, which a device may do together with the group.
 void Compiler::join_groups(std::size_t number) {
   std::vector<Step>& steps = plan_->stages[number].steps;
   for (const Together& group : groups_[number]) {
@@ -97,6 +98,7 @@ void Compiler::join_groups(std::size_t number) {
     const auto in_a_row = [](const Launch& part) { return part.count > 0; };
     before.leads_group = !before.parts.empty() && before.row.shape == steps[group.first].row.shape &&
                          std::all_of(before.parts.begin(), before.parts.end(), in_a_row);
+    if (options_.device != Device::cpu) before.leads_group = spent_by(group, by_stage_[number]);
   }
 }
 

@@ -97,10 +97,14 @@ class Compiler {
   static constexpr std::size_t longest_group = 20;  // whose operands fit in every kernel
   const kernels::Backend* chain_backend(int id);
   void group_nodes(std::size_t stage);
+  bool is_ready(int id, const std::vector<char>& waits);
+  bool is_alone(int id, const std::vector<int>& pending, std::vector<char>& waits,
+                const std::map<int, const kernels::Backend*>& backends);
   bool is_sum_of(int id, const std::vector<int>& group);
   void find_chained();
   const Together* group_of(std::size_t stage, std::size_t position) const;
   void make_group(Stage& stage, const Together& together, const std::vector<int>& nodes);
+  bool spent_by(const Together& group, const std::vector<int>& nodes);
 
   // memory.cpp: where every value is
   void place_arena();

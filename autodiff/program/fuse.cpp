@@ -57,6 +57,27 @@ bool Compiler::is_sum_of(int id, const std::vector<int>& group) {
          std::none_of(group.begin(), group.end(), adds_it);
 }
 
+// Whether nothing waits that a node reads.
+bool Compiler::is_ready(int id, const std::vector<char>& waits) {
+  return std::none_of(node(id).inputs.begin(), node(id).inputs.end(),
+                      [&](const Value& in) { return waits[static_cast<std::size_t>(info(in.id).root)]; });
+}
+
+// Whether a node would be a chain of its own where that is a kernel of its own, on a device: it waits for
+// others of its shape while there is something else to do.
+bool Compiler::is_alone(int id, const std::vector<int>& pending, std::vector<char>& waits,
+                        const std::map<int, const kernels::Backend*>& backends) {
+  const kernels::Backend* backend = backends.at(id);
+  if (!backend || !backend->pointwise_sums) return false;
+  waits[static_cast<std::size_t>(id)] = false;
+  const bool alone = std::none_of(pending.begin(), pending.end(), [&](int other) {
+    return other != id && is_ready(other, waits) &&
+           (is_sum_of(other, {id}) || (node(other).shape == node(id).shape && backends.at(other) == backend));
+  });
+  waits[static_cast<std::size_t>(id)] = true;
+  return alone;
+}
+
 // Puts the nodes of a chunked stage into an order in which element-wise functions of one shape follow each
 // other, and says which ones run together. Reductions come as early as they can.
 void Compiler::group_nodes(std::size_t s) {
@@ -69,10 +90,7 @@ void Compiler::group_nodes(std::size_t s) {
     waits[static_cast<std::size_t>(id)] = true;
     backends[id] = chain_backend(id);
   }
-  const auto ready = [&](int id) {
-    return std::none_of(node(id).inputs.begin(), node(id).inputs.end(),
-                        [&](const Value& in) { return waits[static_cast<std::size_t>(info(in.id).root)]; });
-  };
+  const auto ready = [&](int id) { return is_ready(id, waits); };
   std::vector<int> order, pending = nodes;
   while (!pending.empty()) {
     std::vector<int> left, group;
@@ -91,7 +109,12 @@ void Compiler::group_nodes(std::size_t s) {
       return true;
     };
     const kernels::Backend* backend = nullptr;
-    const auto first = std::find_if(pending.begin(), pending.end(), ready);
+    auto first = std::find_if(pending.begin(), pending.end(), ready);
+    if (is_alone(*first, pending, waits, backends)) {
+      const auto other =
+          std::find_if(pending.begin(), pending.end(), [&](int id) { return ready(id) && !backends[id]; });
+      if (other != pending.end()) first = other;
+    }
     for (auto at = pending.begin(); at != pending.end(); ++at) {
       const bool begins = at == first;
       const bool joins = group.empty()
@@ -257,7 +280,25 @@ void Compiler::make_group(Stage& stage, const Together& together, const std::vec
     d.sums.push_back(sum);
     group.operands.push_back(operand(nodes[t], false));
   }
+  d.spent = spent_by(together, nodes) ? numbers.at(nodes[together.first - 1]) : -1;
   stage.steps[together.first].group = std::move(group);
+}
+
+// Whether a group reads, as an array, what the node before it computes, and nobody else does.
+bool Compiler::spent_by(const Together& group, const std::vector<int>& nodes) {
+  if (group.first == 0) return false;
+  const int before = nodes[group.first - 1];
+  if (info(before).outlives || info(before).output != never) return false;
+  bool found = false;
+  for (std::size_t t = group.first; t < nodes.size(); ++t) {
+    for (const Value& in : node(nodes[t]).inputs) {
+      if (info(in.id).root != before) continue;
+      if (in.id != before || t >= group.first + group.count) return false;
+      if (reading(in, node(nodes[group.first]).shape) != Reading::full) return false;
+      found = true;
+    }
+  }
+  return found;
 }
 
 }  // namespace autodiff::detail

@@ -39,7 +39,7 @@ void Compiler::pack_inputs() {
 
 // What depends on parameters alone need not be computed again as long as they stay.
 void Compiler::find_fixed() {
-  if (!options_.parameters_stay || options_.device != Device::cpu) return;
+  if (!options_.parameters_stay) return;
   for (int id = 0; id < graph_->size(); ++id) {
     if (!node(id).op || info(id).external != never) continue;
     info(id).fixed = std::all_of(node(id).inputs.begin(), node(id).inputs.end(), [&](const Value& in) {

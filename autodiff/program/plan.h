@@ -52,7 +52,8 @@ struct Step {
     return std::max(whole, parts.size() * part_scratch);
   }
   Group group = {};  ///< of the first step of a group
-  /// The group that begins with the next step needs, of each part, only what that part writes.
+  /// The group that begins with the next step needs, of each part, only what that part writes; on a device,
+  /// is the only one that needs what this step writes.
   bool leads_group = false;
   /// For printing. An output that is copied to its place is a step of its own, "copy".
   struct Row {

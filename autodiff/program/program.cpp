@@ -49,10 +49,13 @@ const std::byte* Program::on_device(Value value) const {
   return address(output(value).place, 0, 0);
 }
 
-void Program::enqueue() {
+void Program::enqueue_fixed() { enqueue(0, plan_->fixed_stages); }
+void Program::enqueue() { enqueue(plan_->fixed_stages, plan_->stages.size()); }
+
+void Program::enqueue(std::size_t first, std::size_t last) {
   if (!device_) fail("enqueue: want a program that was compiled for a device");
   if (!bound_) check_bound();
-  for (const Stage& stage : plan_->stages) run_steps(stage, 0, 0, NoClock{});
+  for (std::size_t s = first; s < last; ++s) run_steps(plan_->stages[s], 0, 0, NoClock{});
 }
 
 void Program::check_bound() {
@@ -172,7 +175,12 @@ void Program::combine(const Stage& stage) const {
 
 void Program::run() {
   if (!bound_) check_bound();
-  if (device_) return device_->run([this](int) { enqueue(); });
+  if (device_) {
+    return device_->run([this](int) {
+      enqueue_fixed();
+      enqueue();
+    });
+  }
   bool backwards = false;
   for (std::size_t s = fixed_is_old_ ? 0 : plan_->fixed_stages; s < plan_->stages.size(); ++s) {
     const Stage& stage = plan_->stages[s];

@@ -95,6 +95,9 @@ class Program {
   /// Calls all kernels; inside DeviceStream::enqueue() or record(), and nothing is copied to the host. Throws
   /// Error as run().
   void enqueue();
+  /// Where parameters stay, what depends on them alone is not part of enqueue() but of this, which is called
+  /// before the first one and after every change of parameters.
+  void enqueue_fixed();
 
  private:
   template <class Clock>
@@ -102,6 +105,7 @@ class Program {
   void run_group(const Group& group, int slot, std::size_t first, std::size_t begin, std::size_t count) const;
   void run_parts(const Stage& stage, std::size_t s, const void* const* inputs, std::byte* output) const;
   void combine(const Stage& stage) const;
+  void enqueue(std::size_t first, std::size_t last);  // stages
   void check_bound();
   std::byte* address(const Operand& operand, int slot, std::size_t index) const;
   void bind(Value source, const void* elements, std::size_t count, DType dtype);

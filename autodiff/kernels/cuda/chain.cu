@@ -247,8 +247,6 @@ template <int pattern, int width, int sums>
 __global__ void __launch_bounds__(summing_threads)
     chain_and_list_kernel(__grid_constant__ const Chain chain, const Columns at, const SmallList* list) {
   const EarlyList then(list);
-  // While it waits, the multiprocessor fetches the instructions of the list, which one warp runs once.
-  if (threadIdx.x < 32) run_list_pattern(then.values(), true);
   await_previous();
   if (!run_chain<pattern, width, sums>(chain, at) || !is_last_tile(at)) return;
   run_list(then, block_memory());
@@ -312,6 +310,7 @@ void pointwise(const PointwiseDims& d, std::size_t rows, float* const* operands)
   if (d.steps.size() > most_steps)
     fail("cuda: a chain of ", d.steps.size(), " steps; want at most ", most_steps);
   if (d.columns == 0 || (rows == 0 && d.sums.empty())) return;
+  if (finish_conv2d(d, rows, operands)) return;
   Chain chain = chain_of(d);
   bool fours = d.columns % 4 == 0;
   for (int k = 0; k < chain.table.sums_from + chain.table.sums; ++k) {

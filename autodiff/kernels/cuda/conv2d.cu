@@ -8,7 +8,10 @@
 //
 // A block forms a tile of the result, a thread rows x columns of it in registers; both factors pass through
 // shared memory in slices, the next one on its way while this one is multiplied.
+#include <utility>
+
 #include "autodiff/kernels/cuda/conv2d_inl.h"
+#include "autodiff/kernels/cuda/small.h"
 
 namespace autodiff::kernels::cuda {
 namespace {
@@ -300,8 +303,10 @@ void forward(const Conv2dDims& d, bool fours, const float* x, const float* w, fl
 
 void conv2d(const Conv2dDims& d, const float* x, const float* w, Scratch, float* y) {
   if (d.y_size() == 0) return;
-  if (forward_supports(d) && is_aligned(x) && is_aligned(w) && is_aligned(y) && conv2d_forward(d, x, w, y))
-    return;
+  Conv2dLaunch later;
+  if (forward_supports(d) && is_aligned(x) && is_aligned(w) && is_aligned(y)) later = conv2d_forward(d, x, w);
+  if (!later && is_aligned(y)) later = conv2d_thin3(d, x, w);
+  if (later) return add_conv2d({y, {{x, d.x_size()}, {w, d.w_size()}}, std::move(later)});
   if (tensor_supports(d, x, w, y)) return conv2d_tensor(d, x, w, y);
   if (thin_supports(d)) return conv2d_thin(d, x, w, y);
   const bool fours = by_fours(d) && is_aligned(x) && is_aligned(w) && is_aligned(y);

@@ -62,7 +62,7 @@ __device__ float2 load2(const float* p) { return *reinterpret_cast<const float2*
 // sums are added last.
 template <class W, int steps, int parts, Precision precision>
 __global__ void __launch_bounds__(threads, 2)
-    forward_kernel(const Conv2dDims d, const Frame f, const float* x, const float* w, float* y) {
+    forward_kernel(const Conv2dDims d, const Frame f, const float* x, const float* w, const Epilogue e) {
 #if __CUDA_ARCH__ >= 800
   constexpr int warps = threads / 32 / parts, channels = 8 * steps * parts, taps = W::taps, rows = W::rows;
   constexpr int width = channels + 4;  // of a position in shared memory
@@ -168,7 +168,7 @@ __global__ void __launch_bounds__(threads, 2)
           unsigned loaded[4];
           load_factor(loaded, image + r * line + offset * width);
 #pragma unroll
-          for (int e = 0; e < 4; ++e) left.template set<precision>(e, __uint_as_float(loaded[e]));
+          for (int v = 0; v < 4; ++v) left.template set<precision>(v, __uint_as_float(loaded[v]));
           // One kind of product after the other, so that those of one sum are far apart.
           const auto add = [&](const unsigned* l, auto half) {
 #pragma unroll
@@ -197,17 +197,17 @@ __global__ void __launch_bounds__(threads, 2)
     float* to = memory + warp * size * 32 + lane;
     sync_block();
 #pragma unroll
-    for (int e = 0; e < size; ++e) {
+    for (int k = 0; k < size; ++k) {
       if (part > 0)
-        to[((part - 1) * warps * size + e) * 32] = sum[e / (rows * 8)][e / 8 % rows][e / 4 % 2][e % 4];
+        to[((part - 1) * warps * size + k) * 32] = sum[k / (rows * 8)][k / 8 % rows][k / 4 % 2][k % 4];
     }
     sync_block();
     if (part > 0) return;
 #pragma unroll
-    for (int e = 0; e < size; ++e) {
+    for (int k = 0; k < size; ++k) {
 #pragma unroll
-      for (int k = 0; k < parts - 1; ++k) {
-        sum[e / (rows * 8)][e / 8 % rows][e / 4 % 2][e % 4] += to[(k * warps * size + e) * 32];
+      for (int other = 0; other < parts - 1; ++other) {
+        sum[k / (rows * 8)][k / 8 % rows][k / 4 % 2][k % 4] += to[(other * warps * size + k) * 32];
       }
     }
   }
@@ -217,7 +217,8 @@ __global__ void __launch_bounds__(threads, 2)
     const int cell = cells + h, n = tile_image + image_of(cell), i0 = (tile_row + down_of(cell)) * rows * up,
               j0 = ((tile_column + across_of(cell)) * cell_columns + g) * up;
     if (n >= d.n) continue;
-    float* to = y + ((n * d.oh + i0) * d.ow + j0) * d.out + first_filter + filter_group * filters + 4 * t;
+    const int filter_0 = first_filter + filter_group * filters + 4 * t;
+    const int to = ((n * d.oh + i0) * d.ow + j0) * d.out + filter_0;
 #pragma unroll
     for (int i = 0; i < rows; ++i) {
 #pragma unroll
@@ -225,7 +226,7 @@ __global__ void __launch_bounds__(threads, 2)
         const int p = i * up + kind / 2, q = kind % 2;
         if (i0 + p >= d.oh || j0 + q >= d.ow) continue;
         const float *even = sum[kind][i][0] + h * 2, *odd = sum[kind][i][1] + h * 2;
-        *reinterpret_cast<float4*>(to + (p * d.ow + q) * d.out) = {even[0], odd[0], even[1], odd[1]};
+        finish4(e, to + (p * d.ow + q) * d.out, filter_0, {even[0], odd[0], even[1], odd[1]});
       }
     }
   }
@@ -277,9 +278,9 @@ Frame frame_of(const Conv2dDims& d, int warps) {
   return f;
 }
 
-// False where it takes more shared memory than there is, or images are huge.
+// Nothing where it takes more shared memory than there is, or images are huge.
 template <class W, int steps, int parts>
-bool run(const Conv2dDims& d, const float* x, const float* w, float* y) {
+Conv2dLaunch run(const Conv2dDims& d, const float* x, const float* w) {
   constexpr int warps = threads / 32 / parts, channels = 8 * steps * parts;
   Frame f = frame_of<W>(d, warps);
   const int most = most_shared();
@@ -290,29 +291,33 @@ bool run(const Conv2dDims& d, const float* x, const float* w, float* y) {
   while (f.slots > 2 && f.slots * slot + table > most) --f.slots;
   const int bytes = std::max(f.slots * slot + table, sums);
   // More tiles of an image than can be told apart by divided().
-  if (bytes > most || f.tiles_across * f.tiles_down > 1024) return false;
+  if (bytes > most || f.tiles_across * f.tiles_down > 1024) return nullptr;
   const dim3 grid(static_cast<unsigned>((d.n + (1 << f.log_images) - 1) >> f.log_images),
                   static_cast<unsigned>(d.out / filters >> f.log_filters),
                   static_cast<unsigned>(f.tiles_across * f.tiles_down));
-  by_precision([&](auto precision) {
-    allow(forward_kernel<W, steps, parts, precision()>, most);
-    launch("conv2d", grid, threads, static_cast<std::size_t>(bytes),
-           forward_kernel<W, steps, parts, precision()>, d, f, x, w, y);
-  });
-  return true;
+  return [=](cudaStream_t to, const Epilogue& e) {
+    by_precision([&](auto precision) {
+      allow(forward_kernel<W, steps, parts, precision()>, most);
+      launch_on(to, "conv2d", grid, threads, static_cast<std::size_t>(bytes),
+                forward_kernel<W, steps, parts, precision()>, d, f, x, w, e);
+    });
+  };
 }
 
 // In how many parts is said by the channels alone, so that sums have the same bits on every device and in
 // every batch.
 template <class W>
-bool run(const Conv2dDims& d, const float* x, const float* w, float* y) {
-  if (d.in % 32 != 0) return run<W, 2, 1>(d, x, w, y);
+Conv2dLaunch run(const Conv2dDims& d, const float* x, const float* w) {
+  if (d.in % 32 != 0) return run<W, 2, 1>(d, x, w);
   // Slices of 32 channels are whole lines of memory; but of two slices one is multiplied while the other
   // comes.
   if constexpr (W::stride == 1) {
-    if ((W::taps == 1 || d.in > 32) && run<W, 2, 2>(d, x, w, y)) return true;
+    if (W::taps == 1 || d.in > 32) {
+      if (auto launch = run<W, 2, 2>(d, x, w)) return launch;
+    }
   }
-  return W::taps == 3 && run < W, W::taps == 3 ? 1 : 2, 2 > (d, x, w, y);
+  if constexpr (W::taps == 3) return run<W, 1, 2>(d, x, w);
+  return nullptr;
 }
 
 }  // namespace
@@ -328,13 +333,13 @@ bool forward_supports(const Conv2dDims& d) {
   return d.kh == 3 ? d.top == 1 || d.top == 2 : d.kh == 1 && d.top == 0;
 }
 
-bool conv2d_forward(const Conv2dDims& d, const float* x, const float* w, float* y) {
+Conv2dLaunch conv2d_forward(const Conv2dDims& d, const float* x, const float* w) {
   if (d.up == 2) {
-    if (d.kh == 1) return run<Window<1, 1, 0>>(d, x, w, y);
-    return d.top == 1 ? run<Window<3, 1, 1>>(d, x, w, y) : run<Window<3, 1, 2>>(d, x, w, y);
+    if (d.kh == 1) return run<Window<1, 1, 0>>(d, x, w);
+    return d.top == 1 ? run<Window<3, 1, 1>>(d, x, w) : run<Window<3, 1, 2>>(d, x, w);
   }
-  if (d.kh == 1) return run<Window<1, 1, -1>>(d, x, w, y);
-  return d.stride == 1 ? run<Window<3, 1, -1>>(d, x, w, y) : run<Window<3, 2, -1>>(d, x, w, y);
+  if (d.kh == 1) return run<Window<1, 1, -1>>(d, x, w);
+  return d.stride == 1 ? run<Window<3, 1, -1>>(d, x, w) : run<Window<3, 2, -1>>(d, x, w);
 }
 
 }  // namespace autodiff::kernels::cuda

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 
 #include "autodiff/kernels/cuda/cuda.h"
+#include "autodiff/kernels/cuda/epilogue.h"
 
 namespace autodiff::kernels::cuda {
 
@@ -34,6 +36,28 @@ __device__ inline long long find(const Conv2dDims& d, const Pixel& p, int a, int
   return ((static_cast<long long>(p.n) * d.h + row) * d.w + column) * d.in;
 }
 
+// Writes four neighbouring filters of a pixel, from number `filter` on; `at`: where they are in y.
+__device__ inline void finish4(const Epilogue& e, long long at, int filter, float4 v) {
+  const auto load = [](const float* p) { return *reinterpret_cast<const float4*>(p); };
+  const auto add = [](const float4& a, const float4& b) -> float4 {
+    return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w};
+  };
+  if (e.row) v = add(v, load(e.row + filter));
+  if (e.array) {
+    float4 other = load(e.array + at);
+    if (e.array_row) other = add(other, load(e.array_row + filter));
+    v = add(v, other);
+  }
+  if (e.relu) {
+    const auto relu = [](float x) { return unary_reference(Unary::relu, x, 0); };
+    v = {relu(v.x), relu(v.y), relu(v.z), relu(v.w)};
+  }
+  *reinterpret_cast<float4*>(e.y + at) = v;
+}
+
+// A convolution that has not been launched yet, or nothing.
+using Conv2dLaunch = std::function<void(cudaStream_t, const Epilogue&)>;
+
 // Into how many parts the pixels are cut: by the sizes alone, so that sums have the same bits on every
 // device.
 struct Parts {
@@ -53,14 +77,16 @@ bool tensor_supports(const Conv2dDims& d, const float* x, const float* w, const 
 void conv2d_tensor(const Conv2dDims& d, const float* x, const float* w, float* y);
 void filters_tensor(const Conv2dDims& d, const float* x, const float* dy, float* partial);
 
-// Forward with windows of 3 x 3 and 1 x 1 (conv2d_forward.cu). False, and nothing done, where they need more
-// shared memory than there is, or images are huge.
+// Forward with windows of 3 x 3 and 1 x 1 (conv2d_forward.cu). Nothing where they need more shared memory
+// than there is, or images are huge.
 bool forward_supports(const Conv2dDims& d);
-bool conv2d_forward(const Conv2dDims& d, const float* x, const float* w, float* y);
+Conv2dLaunch conv2d_forward(const Conv2dDims& d, const float* x, const float* w);
 
 // For images of few channels, such as those that a network begins with (conv2d_thin.cu).
 bool thin_supports(const Conv2dDims& d);
 void conv2d_thin(const Conv2dDims& d, const float* x, const float* w, float* y);
+// Nothing where it is for conv2d_thin.
+Conv2dLaunch conv2d_thin3(const Conv2dDims& d, const float* x, const float* w);
 int thin_parts(const Conv2dDims& d);
 void filters_thin(const Conv2dDims& d, const float* x, const float* dy, float* partial);
 

@@ -50,7 +50,7 @@ constexpr int tile_rows = 4, tile_columns = 32;
 template <int channels>
 __global__ void __launch_bounds__(threads)
     forward3_kernel(const Conv2dDims d, int tiles_across, int tiles_down, const float* x, const float* w,
-                    float* y) {
+                    const Epilogue e) {
   await_previous();
   constexpr int depth = 9 * channels, lines = tile_rows + 2;
   constexpr int read = (6 * channels + 3) / 4 * 4;  // floats of a line that a thread reads, and some more
@@ -124,20 +124,22 @@ __global__ void __launch_bounds__(threads)
   }
   const int row = tile_row + warp, column = tile_column + group * 4;
   if (row >= d.oh || first + o >= d.out) return;
-  float* to = y + ((static_cast<long long>(n) * d.oh + row) * d.ow + column) * d.out + first + o;
+  const long long to = ((static_cast<long long>(n) * d.oh + row) * d.ow + column) * d.out + first + o;
 #pragma unroll
   for (int p = 0; p < 4; ++p) {
     if (column + p < d.ow)
-      *reinterpret_cast<float4*>(to + p * d.out) = {sum[p][0], sum[p][1], sum[p][2], sum[p][3]};
+      finish4(e, to + p * d.out, first + o, {sum[p][0], sum[p][1], sum[p][2], sum[p][3]});
   }
 }
 
 template <int channels>
-void forward3(const Conv2dDims& d, const float* x, const float* w, float* y) {
+Conv2dLaunch forward3(const Conv2dDims& d, const float* x, const float* w) {
   const int across = (d.ow + tile_columns - 1) / tile_columns, down = (d.oh + tile_rows - 1) / tile_rows;
   const dim3 grid(static_cast<unsigned>(across * down * d.n),
                   blocks(static_cast<std::size_t>(d.out), filters));
-  launch("conv2d", grid, threads, 0, forward3_kernel<channels>, d, across, down, x, w, y);
+  return [=](cudaStream_t to, const Epilogue& e) {
+    launch_on(to, "conv2d", grid, threads, 0, forward3_kernel<channels>, d, across, down, x, w, e);
+  };
 }
 
 // Part blockIdx.x of the pixels, 32 at a time: the pixels' windows and slopes in shared memory, a thread for
@@ -184,12 +186,15 @@ bool thin_supports(const Conv2dDims& d) {
 
 int thin_parts(const Conv2dDims& d) { return std::clamp(d.n * d.oh * d.ow / some, 1, 512); }
 
-void conv2d_thin(const Conv2dDims& d, const float* x, const float* w, float* y) {
-  if (d.kh == 3 && d.kw == 3 && d.stride == 1 && d.dilation == 1 && d.up == 1 && d.out % 4 == 0 &&
-      d.x_size() > 0 && is_aligned(y)) {
-    if (d.in == 1) return forward3<1>(d, x, w, y);
-    if (d.in == 3) return forward3<3>(d, x, w, y);
+Conv2dLaunch conv2d_thin3(const Conv2dDims& d, const float* x, const float* w) {
+  if (!thin_supports(d) || d.kh != 3 || d.kw != 3 || d.stride != 1 || d.dilation != 1 || d.up != 1 ||
+      d.out % 4 != 0 || d.x_size() == 0) {
+    return nullptr;
   }
+  return d.in == 1 ? forward3<1>(d, x, w) : d.in == 3 ? forward3<3>(d, x, w) : nullptr;
+}
+
+void conv2d_thin(const Conv2dDims& d, const float* x, const float* w, float* y) {
   const dim3 grid(blocks(static_cast<std::size_t>(d.n * d.oh * d.ow), threads),
                   blocks(static_cast<std::size_t>(d.out), filters));
   launch("conv2d", grid, threads, 0, forward_kernel, d, is_aligned(y), x, w, y);

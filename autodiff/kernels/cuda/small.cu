@@ -9,6 +9,7 @@ constexpr unsigned list_threads = 512;
 
 thread_local SmallCalls waiting;
 thread_local std::function<void(cudaStream_t, const SmallList*)> waiting_reduction;
+thread_local WaitingConv2d waiting_conv2d;
 
 // One block.
 __global__ void __launch_bounds__(list_threads) list_kernel(const SmallList* list) {
@@ -22,7 +23,7 @@ __global__ void __launch_bounds__(list_threads) list_kernel(const SmallList* lis
 
 bool add_small(const Small& call) {
   if (call.rows * call.columns == 0) return true;
-  if (copies_wait()) stream();  // launches what waits
+  if (copies_wait() || waiting_conv2d.launch) stream();  // launches what waits
   if (waiting.add(call)) return true;
   stream();
   return waiting.add(call);
@@ -34,11 +35,38 @@ void add_reduction(std::function<void(cudaStream_t, const SmallList*)> launch) {
 
 void add_reduction(const Range& reads, const Range& writes,
                    std::function<void(cudaStream_t, const SmallList*)> launch) {
-  if (waiting_reduction || copies_wait() || !waiting.may_follow(reads, writes)) stream();
+  if (waiting_reduction || waiting_conv2d.launch || copies_wait() || !waiting.may_follow(reads, writes))
+    stream();
   waiting_reduction = std::move(launch);
 }
 
+void add_conv2d(WaitingConv2d conv2d) {
+  stream();
+  waiting_conv2d = std::move(conv2d);
+}
+
+bool finish_conv2d(const PointwiseDims& chain, std::size_t rows, float* const* operands) {
+  if (!waiting_conv2d.launch || chain.spent < 0 || operands[chain.spent] != waiting_conv2d.y) return false;
+  const auto epilogue = epilogue_of(chain, operands);
+  if (!epilogue || !is_aligned(epilogue->row) || !is_aligned(epilogue->array) ||
+      !is_aligned(epilogue->array_row) || !is_aligned(epilogue->y)) {
+    return false;
+  }
+  const std::size_t n = rows * chain.columns;
+  const Range writes(epilogue->y, n);
+  for (const Range& reads : waiting_conv2d.reads) {
+    if (writes.meets(reads)) return false;
+  }
+  if (epilogue->array && epilogue->array != epilogue->y && writes.meets(Range(epilogue->array, n)))
+    return false;
+  const WaitingConv2d conv2d = std::exchange(waiting_conv2d, {});
+  conv2d.launch(stream(), *epilogue);
+  return true;
+}
+
 void launch_small(cudaStream_t to) {
+  if (const WaitingConv2d conv2d = std::exchange(waiting_conv2d, {}); conv2d.launch)
+    conv2d.launch(to, {.y = const_cast<float*>(conv2d.y)});
   launch_copies(to);
   if (waiting.empty() && !waiting_reduction) return;
   const SmallList* list = nullptr;
@@ -58,6 +86,7 @@ void launch_small(cudaStream_t to) {
 void forget_small() {
   waiting.clear();
   waiting_reduction = nullptr;
+  waiting_conv2d = {};
   forget_copies();
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "autodiff/kernels/cuda/cuda.h"
+#include "autodiff/kernels/cuda/epilogue.h"
 #include "autodiff/kernels/cuda/list_patterns.h"
 
 namespace autodiff::kernels::cuda {
@@ -22,6 +23,18 @@ void add_reduction(const Range& reads, const Range& writes,
 void launch_small(cudaStream_t stream);
 /// Forgets it.
 void forget_small();
+
+/// Keeps a convolution until the next call, which may be a chain that takes its result. Nothing waits then.
+/// `reads`: the image and the filters, which what the chain writes may not meet.
+struct WaitingConv2d {
+  const float* y = nullptr;
+  Range reads[2];
+  std::function<void(cudaStream_t, const Epilogue&)> launch;
+};
+void add_conv2d(WaitingConv2d conv2d);
+/// Launches the convolution that waits with a chain on its result y; false where there is none, or where
+/// both cannot be done at once.
+bool finish_conv2d(const PointwiseDims& chain, std::size_t rows, float* const* operands);
 
 /// Copies wait, too, but never at the same time as others do (elementwise.cu).
 bool copies_wait();
@@ -93,7 +106,6 @@ class EarlyList {
     return *reinterpret_cast<const ListValues*>(to + sizeof(SmallList::Call) / 4 * SmallList::longest);
   }
   __device__ bool independent() const { return independent_; }
-  __device__ const ListValues& values() const { return list_->values; }
   static constexpr unsigned parts =
       (SmallList::longest * sizeof(SmallList::Call) + sizeof(ListValues)) / sizeof(float4);
   static_assert(sizeof(ListValues) % sizeof(float4) == 0);
@@ -108,10 +120,9 @@ class EarlyList {
 /// Floats of shared memory that run_list wants, on a boundary of 16 bytes.
 inline constexpr int list_floats = SmallList::room + static_cast<int>(EarlyList::parts) * 4;
 
-/// A list with a pattern: threads do not need each other. With `dry` nothing is read or written. Not inlined,
-/// for its registers' sake.
+/// A list with a pattern: threads do not need each other. Not inlined, for its registers' sake.
 template <int pattern>
-__device__ EV3_NOINLINE void run_list_pattern(const ListValues& values, bool dry) {
+__device__ EV3_NOINLINE void run_list_pattern(const ListValues& values) {
   constexpr int inputs = list_patterns::list[pattern].inputs, steps = list_patterns::list[pattern].steps;
   for (int e = static_cast<int>(threadIdx.x); e < values.n * values.repeats;
        e += static_cast<int>(blockDim.x)) {
@@ -120,7 +131,7 @@ __device__ EV3_NOINLINE void run_list_pattern(const ListValues& values, bool dry
     float value[ListTable::most_inputs + steps];
     each<inputs>([&](auto k) {
       const int input = first_input + k();
-      value[k()] = dry ? 1.0f : __ldcg(values.input[input] + i * values.step[input]);
+      value[k()] = __ldcg(values.input[input] + i * values.step[input]);
     });
     each<steps>([&](auto k) {
       constexpr ListTable::Step step = list_patterns::list[pattern].step[k()];
@@ -137,16 +148,13 @@ __device__ EV3_NOINLINE void run_list_pattern(const ListValues& values, bool dry
                             static_cast<double>(values.constant[first_step + k()]));
       }
       float* to = values.y[first_step + k()];
-      if (to && !dry) to[i] = y;
+      if (to) to[i] = y;
     });
   }
 }
 template <int... k>
-__device__ void run_list_pattern(const ListValues& values, bool dry, std::integer_sequence<int, k...>) {
-  (void)((values.pattern == k && (run_list_pattern<k>(values, dry), true)) || ...);
-}
-__device__ inline void run_list_pattern(const ListValues& values, bool dry) {
-  run_list_pattern(values, dry, std::make_integer_sequence<int, list_patterns::count>{});
+__device__ void run_list_pattern(const ListValues& values, std::integer_sequence<int, k...>) {
+  (void)((values.pattern == k && (run_list_pattern<k>(values), true)) || ...);
 }
 
 /// Does a list; all threads of a block call it.
@@ -156,7 +164,8 @@ __device__ inline void run_list(const EarlyList& list, float* room) {
   const SmallList::Call* call = list.put(room + SmallList::room);
   sync_block();
   const ListValues& values = EarlyList::values(room + SmallList::room);
-  if (values.pattern >= 0) return run_list_pattern(values, false);
+  if (values.pattern >= 0)
+    return run_list_pattern(values, std::make_integer_sequence<int, list_patterns::count>{});
     // A warp for each call, so that many loads are on their way together.
 #pragma unroll 1
   for (int k = warp; k < calls; k += warps)  // other blocks may have written it
