@@ -212,13 +212,36 @@ __global__ void __launch_bounds__(threads, 2)
     }
   }
   constexpr int up = W::is_spread ? 2 : 1;
+  const int filter_0 = first_filter + filter_group * filters + 4 * t;
+  const auto row_of = [&](int cell) { return (tile_row + down_of(cell)) * rows * up; };
+  const auto column_of = [&](int cell) { return ((tile_column + across_of(cell)) * cell_columns + g) * up; };
+  if constexpr (!W::is_spread) {
+    if (e.row || e.array || e.relu) {  // by way of shared memory, for a loop of few instructions
+      parts == 1 ? sync_block() : __syncwarp();  // what lies there has been read
+      auto* mine4 = reinterpret_cast<float4*>(memory + warp * rows * 8 * 32) + lane;
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+#pragma unroll
+        for (int i = 0; i < rows; ++i) {
+          const float *even = sum[0][i][0] + h * 2, *odd = sum[0][i][1] + h * 2;
+          mine4[(h * rows + i) * 32] = {even[0], odd[0], even[1], odd[1]};
+        }
+      }
+#pragma unroll 1
+      for (int k = 0; k < 2 * rows; ++k) {
+        const int cell = cells + k / rows, n = tile_image + image_of(cell), i = row_of(cell) + k % rows,
+                  j = column_of(cell);
+        if (n < d.n && i < d.oh && j < d.ow)
+          finish4(e, ((n * d.oh + i) * d.ow + j) * d.out + filter_0, filter_0, mine4[k * 32]);
+      }
+      return;
+    }
+  }
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
-    const int cell = cells + h, n = tile_image + image_of(cell), i0 = (tile_row + down_of(cell)) * rows * up,
-              j0 = ((tile_column + across_of(cell)) * cell_columns + g) * up;
+    const int cell = cells + h, n = tile_image + image_of(cell), i0 = row_of(cell), j0 = column_of(cell);
     if (n >= d.n) continue;
-    const int filter_0 = first_filter + filter_group * filters + 4 * t;
-    const int to = ((n * d.oh + i0) * d.ow + j0) * d.out + filter_0;
+    float* to = e.y + ((n * d.oh + i0) * d.ow + j0) * d.out + filter_0;
 #pragma unroll
     for (int i = 0; i < rows; ++i) {
 #pragma unroll
@@ -226,7 +249,7 @@ __global__ void __launch_bounds__(threads, 2)
         const int p = i * up + kind / 2, q = kind % 2;
         if (i0 + p >= d.oh || j0 + q >= d.ow) continue;
         const float *even = sum[kind][i][0] + h * 2, *odd = sum[kind][i][1] + h * 2;
-        finish4(e, to + (p * d.ow + q) * d.out, filter_0, {even[0], odd[0], even[1], odd[1]});
+        *reinterpret_cast<float4*>(to + (p * d.ow + q) * d.out) = {even[0], odd[0], even[1], odd[1]};
       }
     }
   }
@@ -289,7 +312,8 @@ Conv2dLaunch run(const Conv2dDims& d, const float* x, const float* w) {
   const int table = f.positions * 4, sums = (parts - 1) * warps * W::sums * W::rows * 8 * 32 * 4;
   f.slots = std::min(d.in / channels, 3);
   while (f.slots > 2 && f.slots * slot + table > most) --f.slots;
-  const int bytes = std::max(f.slots * slot + table, sums);
+  const int results = W::is_spread ? 0 : threads / parts * W::rows * 8 * 4;
+  const int bytes = std::max({f.slots * slot + table, sums, results});
   // More tiles of an image than can be told apart by divided().
   if (bytes > most || f.tiles_across * f.tiles_down > 1024) return nullptr;
   const dim3 grid(static_cast<unsigned>((d.n + (1 << f.log_images) - 1) >> f.log_images),
