@@ -216,7 +216,7 @@ __global__ void __launch_bounds__(threads, 2)
   const auto row_of = [&](int cell) { return (tile_row + down_of(cell)) * rows * up; };
   const auto column_of = [&](int cell) { return ((tile_column + across_of(cell)) * cell_columns + g) * up; };
   if constexpr (!W::is_spread) {
-    if (e.row || e.array || e.relu) {  // by way of shared memory, for a loop of few instructions
+    if (e.row || e.array || e.relu) {            // by way of shared memory, for a loop of few instructions
       parts == 1 ? sync_block() : __syncwarp();  // what lies there has been read
       auto* mine4 = reinterpret_cast<float4*>(memory + warp * rows * 8 * 32) + lane;
 #pragma unroll
