@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
 
 #include "autodiff/tensor/error.h"
@@ -37,7 +36,7 @@ struct LogitsArguments {
 datasets::Pixels bytes_of(const autodiff::Tensor& features) {
   datasets::Pixels out(features.shape());
   std::transform(features.begin(), features.end(), out.begin(),
-                 [](float x) { return static_cast<std::uint8_t>(std::lround(x * 255)); });
+                 [](float x) { return static_cast<std::uint8_t>(x * 255 + 0.5f); });
   return out;
 }
 

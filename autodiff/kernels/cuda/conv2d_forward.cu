@@ -216,7 +216,8 @@ __global__ void __launch_bounds__(threads, 2)
   const auto row_of = [&](int cell) { return (tile_row + down_of(cell)) * rows * up; };
   const auto column_of = [&](int cell) { return ((tile_column + across_of(cell)) * cell_columns + g) * up; };
   if constexpr (!W::is_spread) {
-    if (e.row || e.array || e.relu) {            // by way of shared memory, for a loop of few instructions
+    // By way of shared memory, for a loop of few instructions.
+    if (e.row || e.array || e.relu) {
       parts == 1 ? sync_block() : __syncwarp();  // what lies there has been read
       auto* mine4 = reinterpret_cast<float4*>(memory + warp * rows * 8 * 32) + lane;
 #pragma unroll
@@ -227,12 +228,21 @@ __global__ void __launch_bounds__(threads, 2)
           mine4[(h * rows + i) * 32] = {even[0], odd[0], even[1], odd[1]};
         }
       }
+      const Finish finish(e, filter_0);
 #pragma unroll 1
-      for (int k = 0; k < 2 * rows; ++k) {
-        const int cell = cells + k / rows, n = tile_image + image_of(cell), i = row_of(cell) + k % rows,
-                  j = column_of(cell);
-        if (n < d.n && i < d.oh && j < d.ow)
-          finish4(e, ((n * d.oh + i) * d.ow + j) * d.out + filter_0, filter_0, mine4[k * 32]);
+      for (int h = 0; h < 2; ++h) {
+        const int cell = cells + h, n = tile_image + image_of(cell), i0 = row_of(cell), j = column_of(cell);
+        if (n >= d.n || j >= d.ow) continue;
+        const int first = ((n * d.oh + i0) * d.ow + j) * d.out + filter_0, line_size = d.ow * d.out;
+        float4 other[rows];
+#pragma unroll
+        for (int i = 0; i < rows; ++i) {
+          if (i0 + i < d.oh) other[i] = finish.others(first + i * line_size);
+        }
+#pragma unroll
+        for (int i = 0; i < rows; ++i) {
+          if (i0 + i < d.oh) finish.write(first + i * line_size, mine4[(h * rows + i) * 32], other[i]);
+        }
       }
       return;
     }

@@ -36,24 +36,32 @@ __device__ inline long long find(const Conv2dDims& d, const Pixel& p, int a, int
   return ((static_cast<long long>(p.n) * d.h + row) * d.w + column) * d.in;
 }
 
-// Writes four neighbouring filters of a pixel, from number `filter` on; `at`: where they are in y.
-__device__ inline void finish4(const Epilogue& e, long long at, int filter, float4 v) {
-  const auto load = [](const float* p) { return *reinterpret_cast<const float4*>(p); };
-  const auto add = [](const float4& a, const float4& b) -> float4 {
+// An epilogue for four neighbouring filters, from number `filter` on. What others() gives of a pixel, at `at`
+// in y, write() wants with the pixel's result: so that those of several pixels are on their way together.
+struct Finish {
+  const Epilogue& e;
+  float4 row = {}, array_row = {};
+
+  __device__ Finish(const Epilogue& epilogue, int filter) : e(epilogue) {
+    if (e.row) row = load(e.row + filter);
+    if (e.array_row) array_row = load(e.array_row + filter);
+  }
+  __device__ float4 others(long long at) const { return e.array ? load(e.array + at) : float4{}; }
+  __device__ void write(long long at, float4 v, float4 other) const {
+    if (e.row) v = add(v, row);
+    if (e.array_row) other = add(other, array_row);
+    if (e.array) v = add(v, other);
+    if (e.relu) v = {relu(v.x), relu(v.y), relu(v.z), relu(v.w)};
+    *reinterpret_cast<float4*>(e.y + at) = v;
+  }
+
+ private:
+  __device__ static float4 load(const float* p) { return *reinterpret_cast<const float4*>(p); }
+  __device__ static float4 add(const float4& a, const float4& b) {
     return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w};
-  };
-  if (e.row) v = add(v, load(e.row + filter));
-  if (e.array) {
-    float4 other = load(e.array + at);
-    if (e.array_row) other = add(other, load(e.array_row + filter));
-    v = add(v, other);
   }
-  if (e.relu) {
-    const auto relu = [](float x) { return unary_reference(Unary::relu, x, 0); };
-    v = {relu(v.x), relu(v.y), relu(v.z), relu(v.w)};
-  }
-  *reinterpret_cast<float4*>(e.y + at) = v;
-}
+  __device__ static float relu(float x) { return unary_reference(Unary::relu, x, 0); }
+};
 
 // A convolution that has not been launched yet, or nothing.
 using Conv2dLaunch = std::function<void(cudaStream_t, const Epilogue&)>;

@@ -125,10 +125,16 @@ __global__ void __launch_bounds__(threads)
   const int row = tile_row + warp, column = tile_column + group * 4;
   if (row >= d.oh || first + o >= d.out) return;
   const long long to = ((static_cast<long long>(n) * d.oh + row) * d.ow + column) * d.out + first + o;
+  const Finish finish(e, first + o);
+  float4 other[4];
+#pragma unroll
+  for (int p = 0; p < 4; ++p) {
+    if (column + p < d.ow) other[p] = finish.others(to + p * d.out);
+  }
 #pragma unroll
   for (int p = 0; p < 4; ++p) {
     if (column + p < d.ow)
-      finish4(e, to + p * d.out, first + o, {sum[p][0], sum[p][1], sum[p][2], sum[p][3]});
+      finish.write(to + p * d.out, {sum[p][0], sum[p][1], sum[p][2], sum[p][3]}, other[p]);
   }
 }
 
