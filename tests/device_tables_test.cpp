@@ -1,5 +1,5 @@
 // What the kernels of a CUDA device are told, checked on the host: tables of chains, and lists of small
-// calls.
+// calls. Somewhat long: each kind of table has an interpreter of its own here.
 #include <cstring>
 
 #include "autodiff/kernels/cuda/chain_table.h"

@@ -30,6 +30,11 @@ struct NodeInfo {
   bool chained = false;   // read inside its group only
 };
 
+// How operand `v` of an element-wise function with output shape `y` is read: element by element, as a row
+// that is the same for all, or as one number.
+enum class Reading { full, repeated, single, other };
+Reading reading(const Value& v, const Shape& y);
+
 class Compiler {
  public:
   Compiler(const Graph& graph, std::span<const Value> outputs, const CompileOptions& options)
@@ -103,6 +108,7 @@ class Compiler {
   bool is_sum_of(int id, const std::vector<int>& group);
   void find_chained();
   const Together* group_of(std::size_t stage, std::size_t position) const;
+  // group.cpp
   void make_group(Stage& stage, const Together& together, const std::vector<int>& nodes);
   bool spent_by(const Together& group, const std::vector<int>& nodes);
 

@@ -8,7 +8,7 @@
 // cells beyond them, are zeros. Of the two products of 8 columns one has the even filters and one the odd
 // ones, so that a thread reads and writes neighbours.
 //
-// Longer than most: the kernel and what the host says about tiles belong together.
+// Somewhat long: the kernel and what the host says about tiles belong together.
 #include "autodiff/kernels/cuda/conv2d_inl.h"
 #include "autodiff/kernels/cuda/tensor_inl.h"
 

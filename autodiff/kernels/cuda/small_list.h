@@ -6,6 +6,8 @@
 // call after the other, and stores what they have written. Every element of a call belongs to one thread.
 // Only where a call needs elements that another thread has read or written, which the addresses tell, do the
 // threads wait for each other: such calls are in a later wave. No CUDA in here: tests run lists on the host.
+//
+// Somewhat long: what waits, the list that is made of it, and how a list is done.
 #pragma once
 
 #include <algorithm>
