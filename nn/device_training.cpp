@@ -99,6 +99,8 @@ DeviceTrainer::DeviceTrainer(LossGradient gradient, const Optimizer& optimizer,
 void DeviceTrainer::bind() {
   const LossGradient::Shared& s = *gradient_.shared_;
   autodiff::Program& program = gradient_.program();
+  if (program.plan().fixed_stages > 0)
+    fail("training: want a gradient that was compiled without parameters_stay, since they change");
   for (const auto& slot : s.parameters)
     program.bind_on_device(slot.value, as<float>(parameters_) + slot.offset);
   for (const auto& slot : s.gradients)

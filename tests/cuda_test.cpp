@@ -6,16 +6,15 @@
 #include "autodiff/graph/ops.h"
 #include "autodiff/kernels/check.h"
 #include "autodiff/kernels/cuda/chain_patterns.h"
-#include "autodiff/kernels/cuda/epilogue.h"
 #include "autodiff/kernels/device.h"
 #include "datasets/digits.h"
 #include "datasets/stream.h"
 #include "ev3/device_samples.h"
 #include "ev3/explore.h"
 #include "nn/device_training.h"
-#include "nn/evaluate.h"
 #include "nn/resnet.h"
 #include "tests/catch.h"
+#include "tests/device.h"
 #include "tests/error_bound.h"
 #include "tests/files.h"
 #include "tests/op_graph.h"
@@ -23,43 +22,6 @@
 
 using namespace autodiff;
 using namespace tests;
-
-namespace {
-
-// Says why a test is skipped, once for each.
-bool no_device(const char* test) {
-  const kernels::DeviceInfo info = kernels::device_info();
-  if (!info.found) std::cout << "skipped, " << test << ": " << info.reason << '\n';
-  return !info.found;
-}
-
-struct OnDevice {
-  kernels::Device before = kernels::default_device();
-  OnDevice() { kernels::set_default_device(kernels::Device::cuda); }
-  OnDevice(const OnDevice&) = delete;
-  OnDevice& operator=(const OnDevice&) = delete;
-  ~OnDevice() { kernels::set_default_device(before); }
-};
-
-const nn::ResNet small_resnet{.inputs = {8, 8, 3}, .filters = 16, .blocks = {1, 1, 1}, .classes = 10};
-
-std::vector<float> random_floats(std::size_t n, std::uint64_t seed) {
-  std::vector<float> out(n);
-  const Random random{Seed{seed}};
-  for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<float>(random.normal(i));
-  return out;
-}
-
-double distance(std::span<const float> a, std::span<const float> b) {
-  double worst = 0, size = 1e-30;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    worst = std::max(worst, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
-    size = std::max(size, std::abs(static_cast<double>(b[i])));
-  }
-  return worst / size;
-}
-
-}  // namespace
 
 TEST_CASE("without a device every way to use one says what is missing") {
   const kernels::DeviceInfo info = kernels::device_info();
@@ -231,102 +193,6 @@ TEST_CASE(
         worst = std::max(worst, std::abs(static_cast<double>(got[i]) - want[i]) / bound[i]);
       CHECK(worst < 128 * 0x1p-24);  // steps of a warp, and of the sums of warps and blocks
     }
-  }
-}
-
-TEST_CASE("a convolution and a chain at once give the bits of one after the other") {
-  if (no_device("convolutions with chains")) return;
-  const kernels::Conv2dDims three{
-      .n = 2, .h = 9, .w = 7, .in = 16, .kh = 3, .kw = 3, .oh = 9, .ow = 7, .out = 32, .top = 1, .left = 1};
-  std::vector<kernels::Conv2dDims> cases(4, three);
-  cases[1].in = 3, cases[1].out = 16;  // the first one
-  cases[2].stride = 2, cases[2].oh = 5, cases[2].ow = 4, cases[2].in = 32;
-  cases[3].kh = cases[3].kw = 1, cases[3].top = cases[3].left = 0, cases[3].out = 16;
-  using kernels::Binary;
-  const auto add = [](int a, int b, int y) {
-    return kernels::PointwiseStep{.is_binary = true, .binary = Binary::add, .a = a, .b = b, .y = y};
-  };
-  const auto relu = [](int a, int y) {
-    return kernels::PointwiseStep{.unary = kernels::Unary::relu, .a = a, .y = y};
-  };
-  // Arrays: the result of the convolution, another one, and the chain's; then two rows.
-  const std::vector<std::vector<kernels::PointwiseStep>> chains{
-      {add(0, 3, 2)},
-      {add(0, 3, 5), relu(5, 2)},
-      {add(0, 3, 5), add(5, 1, 5), relu(5, 2)},
-      {add(0, 3, 5), add(1, 4, 6), add(6, 5, 5), relu(5, 2)},
-      {add(0, 3, 5), add(1, 5, 2)},
-      {add(0, 1, 5), add(5, 3, 2)}};  // another order of sums: not at once
-  const kernels::Backend& row = *kernels::cuda_backend();
-  for (const kernels::Conv2dDims& d : cases) {
-    kernels::DeviceStream work;
-    const std::size_t y_bytes = d.y_size() * 4, rows = d.y_size() / static_cast<std::size_t>(d.out);
-    kernels::DeviceMemory x(d.x_size() * 4), w(d.w_size() * 4), y(y_bytes), z(y_bytes), out(y_bytes),
-        biases(static_cast<std::size_t>(d.out) * 8);
-    const auto fill = [&](const kernels::DeviceMemory& to, std::uint64_t seed) {
-      const std::vector<float> from = random_floats(to.size() / 4, seed);
-      work.to_device(to.data(), from.data(), to.size());
-      work.wait();
-    };
-    fill(x, 1), fill(w, 2), fill(z, 3), fill(biases, 4);
-    const auto floats = [](const kernels::DeviceMemory& memory) {
-      return reinterpret_cast<float*>(memory.data());
-    };
-    float* const operands[] = {floats(y), floats(z), floats(out), floats(biases), floats(biases) + d.out};
-    for (std::size_t k = 0; k < chains.size(); ++k) {
-      INFO("chain " << k << ", " << d.in << " to " << d.out);
-      kernels::PointwiseDims chain{.columns = static_cast<std::size_t>(d.out),
-                                   .full = 3,
-                                   .repeated = 2,
-                                   .local = 2,
-                                   .steps = chains[k]};
-      std::vector<float> results[2], unwritten(d.y_size(), 7.0f), left(d.y_size());
-      for (const bool at_once : {false, true}) {
-        chain.spent = at_once ? 0 : -1;
-        work.to_device(y.data(), unwritten.data(), y_bytes);
-        work.enqueue([&] {
-          row.conv2d.run(d, floats(x), floats(w), {}, floats(y));
-          row.pointwise(chain, rows, operands);
-        });
-        results[at_once].resize(d.y_size());
-        work.to_host(results[at_once].data(), out.data(), y_bytes);
-      }
-      work.to_host(left.data(), y.data(), y_bytes);
-      CHECK((left == unwritten) == (k < 5));
-      CHECK(std::memcmp(results[0].data(), results[1].data(), y_bytes) == 0);
-    }
-  }
-}
-
-TEST_CASE("in an evaluation every convolution of a residual net goes with the chain after it") {
-  if (no_device("evaluation")) return;
-  for (const int blocks : {1, 2}) {
-    nn::ResNet net = small_resnet;
-    net.blocks = {blocks, blocks, blocks};
-    const nn::Parameters params = nn::initialize(nn::Network(net), {3});
-    const std::vector<float> images = random_floats(4 * 192, 5);
-    nn::Evaluator on_cpu(net, 4), on_device(net, 4, {.device = kernels::Device::cuda});
-    on_cpu.load(params.values());
-    on_device.load(params.values());
-    CHECK(distance(on_device(images), on_cpu(images)) < 1e-4);
-    CHECK(distance(on_device(images), on_cpu(images)) < 1e-4);  // recorded
-    const Plan& plan = on_device.program().plan();
-    CHECK(plan.fixed_stages == 1);
-    std::size_t convolutions = 0, alone = 0, chains = 0;
-    for (const Stage& stage : plan.stages) {
-      for (const Step& step : stage.steps) {
-        convolutions += step.row.op == "conv2d";
-        alone += step.row.op == "conv2d" && !step.leads_group;
-        if (!step.group.run) continue;
-        float none[kernels::most_pointwise_operands] = {};
-        std::vector<float*> operands;
-        for (float& v : none) operands.push_back(&v);
-        chains += kernels::cuda::epilogue_of(step.group.dims, operands.data()).has_value();
-      }
-    }
-    CHECK(convolutions == static_cast<std::size_t>(1 + 6 * blocks + 2));
-    CHECK(alone == 2);  // before convolutions of shortcuts, whose chains take them in
-    CHECK(chains == convolutions - alone);
   }
 }
 

@@ -95,10 +95,13 @@ void Compiler::join_groups(std::size_t number) {
   for (const Together& group : groups_[number]) {
     if (group.first == 0) continue;
     Step& before = steps[group.first - 1];
+    if (options_.device != Device::cpu) {
+      before.leads_group = spent_by(group, by_stage_[number]);
+      continue;
+    }
     const auto in_a_row = [](const Launch& part) { return part.count > 0; };
     before.leads_group = !before.parts.empty() && before.row.shape == steps[group.first].row.shape &&
                          std::all_of(before.parts.begin(), before.parts.end(), in_a_row);
-    if (options_.device != Device::cpu) before.leads_group = spent_by(group, by_stage_[number]);
   }
 }
 

@@ -106,7 +106,8 @@ void Compiler::make_group(Stage& stage, const Together& together, const std::vec
     d.sums.push_back(sum);
     group.operands.push_back(operand(nodes[t], false));
   }
-  d.spent = spent_by(together, nodes) ? numbers.at(nodes[together.first - 1]) : -1;
+  const bool led = together.first > 0 && stage.steps[together.first - 1].leads_group;
+  if (led && plan_->device != Device::cpu) d.spent = numbers.at(nodes[together.first - 1]);
   stage.steps[together.first].group = std::move(group);
 }
 

@@ -74,7 +74,7 @@ void Compiler::place_scratch(std::size_t s) {
   std::map<int, std::size_t> index;
   for (std::size_t t = 0; t < nodes.size(); ++t) {
     const int id = nodes[t];
-    // The steps of a group run at the same time, and with them a step in parts that leads it.
+    // The steps of a group run at the same time, and with them a step that leads it.
     const bool leads = stage.steps[t].leads_group;
     const Together* group = group_of(s, leads ? t + 1 : t);
     const bool led = group && group->first > 0 && stage.steps[group->first - 1].leads_group;

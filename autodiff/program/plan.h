@@ -103,7 +103,7 @@ struct External {
 struct Plan {
   kernels::Device device = kernels::Device::cpu;
   std::vector<Stage> stages = {};
-  std::size_t fixed_stages = 0;  ///< so many, from the first on, run only after parameters have been bound
+  std::size_t fixed_stages = 0;  ///< so many, from the first on, depend on parameters alone, and stay
   std::vector<External> externals = {};
   /// A requested output. Its memory has a base of its own, so that it can be redirected to memory of the
   /// caller.

@@ -30,10 +30,10 @@ struct CompileOptions {
   std::size_t recompute_above = 4 << 20;
   /// True for callers who bind parameters anew whenever their elements have changed: what depends on
   /// parameters alone (filters that batch norm was folded into, say) is computed by the first run after that,
-  /// and kept.
+  /// and kept; on a device by every run(), or when enqueue_fixed() is called.
   bool parameters_stay = false;
-  /// Where the program runs. On a device the options above do not matter: each kernel meets all samples, and
-  /// nothing is computed again.
+  /// Where the program runs. On a device the first three options do not matter: each kernel meets all
+  /// samples, and no intermediate is computed again.
   Device device = kernels::default_device();
 };
 
@@ -92,8 +92,8 @@ class Program {
   void write_on_device(Value output, float* destination);
   /// An output's address.
   const std::byte* on_device(Value output) const;
-  /// Calls all kernels; inside DeviceStream::enqueue() or record(), and nothing is copied to the host. Throws
-  /// Error as run().
+  /// Calls all kernels but those of enqueue_fixed(); inside DeviceStream::enqueue() or record(), and nothing
+  /// is copied to the host. Throws Error as run().
   void enqueue();
   /// Where parameters stay, what depends on them alone is not part of enqueue() but of this, which is called
   /// before the first one and after every change of parameters.

@@ -1,5 +1,6 @@
 // Chains of element-wise functions, one kernel each, which forms sums over rows of what the functions give,
 // too. Those of chain_patterns.h are compiled, others are interpreted: no compiler is needed at run time.
+// Somewhat long: the two ways of running a chain, and what a thread has of it.
 #include "autodiff/kernels/cuda/chain_patterns.h"
 #include "autodiff/kernels/cuda/columns_inl.h"
 #include "autodiff/kernels/cuda/small.h"
@@ -9,7 +10,8 @@ namespace autodiff::kernels::cuda {
 namespace {
 
 constexpr unsigned plain_threads = 256, summing_threads = 512;
-constexpr std::size_t most_bytes = 48 << 10;  // of shared memory that every device gives a block
+// Of shared memory that every device gives a block, less what kernels have besides (is_last_block).
+constexpr std::size_t most_bytes = 47 << 10;
 
 template <int width>
 struct Elements {

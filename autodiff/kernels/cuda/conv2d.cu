@@ -307,7 +307,11 @@ void conv2d(const Conv2dDims& d, const float* x, const float* w, Scratch, float*
   if (forward_supports(d) && is_aligned(x) && is_aligned(w) && is_aligned(y)) later = conv2d_forward(d, x, w);
   if (!later && is_aligned(y)) later = conv2d_thin3(d, x, w);
   if (later && d.up > 1) return later(stream(), {.y = y});  // a data gradient, to which nothing is added
-  if (later) return add_conv2d({y, {{x, d.x_size()}, {w, d.w_size()}}, std::move(later)});
+  if (later) {
+    const auto filters = static_cast<std::size_t>(d.out);
+    return add_conv2d(
+        {y, d.y_size() / filters, filters, {{x, d.x_size()}, {w, d.w_size()}}, std::move(later)});
+  }
   if (tensor_supports(d, x, w, y)) return conv2d_tensor(d, x, w, y);
   if (thin_supports(d)) return conv2d_thin(d, x, w, y);
   const bool fours = by_fours(d) && is_aligned(x) && is_aligned(w) && is_aligned(y);

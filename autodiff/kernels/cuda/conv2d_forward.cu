@@ -6,7 +6,8 @@
 // filters: it reads 8 channels of a row of both, as the left factor of 16 pixels, once for all the taps of
 // the window that meet this row, each of which adds to another row of the result. Edges of the image, and
 // cells beyond them, are zeros. Of the two products of 8 columns one has the even filters and one the odd
-// ones, so that a thread reads and writes neighbours.
+// ones, so that a thread reads and writes neighbours. With the result goes what a chain would do to it
+// (epilogue.h).
 //
 // Somewhat long: the kernel and what the host says about tiles belong together.
 #include "autodiff/kernels/cuda/conv2d_inl.h"

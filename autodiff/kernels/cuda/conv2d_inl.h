@@ -1,12 +1,11 @@
-// What both kinds of convolution kernels share: where a tap of a window is, and how filter gradients are cut
-// into parts.
+// What convolution kernels share: where a tap of a window is, what is done with a result before it is
+// written, and how filter gradients are cut into parts.
 #pragma once
 
 #include <algorithm>
-#include <functional>
 
 #include "autodiff/kernels/cuda/cuda.h"
-#include "autodiff/kernels/cuda/epilogue.h"
+#include "autodiff/kernels/cuda/small.h"
 
 namespace autodiff::kernels::cuda {
 
@@ -62,9 +61,6 @@ struct Finish {
   }
   __device__ static float relu(float x) { return unary_reference(Unary::relu, x, 0); }
 };
-
-// A convolution that has not been launched yet, or nothing.
-using Conv2dLaunch = std::function<void(cudaStream_t, const Epilogue&)>;
 
 // Into how many parts the pixels are cut: by the sizes alone, so that sums have the same bits on every
 // device.

@@ -22,7 +22,7 @@ namespace autodiff::kernels::cuda {
 /// Throws Error with what the driver says, unless `code` is success.
 void check(cudaError_t code, const char* what);
 /// Where kernels go now: the stream whose enqueue() or record() runs on this thread. Throws Error outside.
-/// Small calls that wait (small.h) go there first.
+/// Calls that wait (small.h) go there first.
 cudaStream_t stream();
 
 /// Every kernel begins with this, but for what needs nothing of the kernels before it: it may be launched

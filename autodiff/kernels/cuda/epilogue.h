@@ -25,9 +25,11 @@ inline std::optional<Epilogue> epilogue_of(const PointwiseDims& d, float* const*
   };
   std::vector<Term> terms(static_cast<std::size_t>(d.full + d.repeated + d.single + d.local));
   const auto term = [&](int number) -> Term& { return terms[static_cast<std::size_t>(number)]; };
-  for (int k = 0; k < d.full; ++k) term(k) = {true, k == d.spent, k != d.spent, {.array = operands[k]}};
+  for (int k = 0; k < d.full; ++k) {
+    const bool is_c = k == d.spent;
+    term(k) = {true, is_c, !is_c, {.array = is_c ? nullptr : operands[k]}};
+  }
   for (int k = d.full; k < d.full + d.repeated; ++k) term(k) = {.known = true, .e = {.row = operands[k]}};
-  term(d.spent).e.array = nullptr;
   for (std::size_t s = 0; s < d.steps.size(); ++s) {
     const PointwiseStep& step = d.steps[s];
     const bool is_last = s + 1 == d.steps.size();

@@ -46,27 +46,32 @@ void add_conv2d(WaitingConv2d conv2d) {
 }
 
 bool finish_conv2d(const PointwiseDims& chain, std::size_t rows, float* const* operands) {
-  if (!waiting_conv2d.launch || chain.spent < 0 || operands[chain.spent] != waiting_conv2d.y) return false;
-  const auto epilogue = epilogue_of(chain, operands);
-  if (!epilogue || !is_aligned(epilogue->row) || !is_aligned(epilogue->array) ||
-      !is_aligned(epilogue->array_row) || !is_aligned(epilogue->y)) {
+  const WaitingConv2d& now = waiting_conv2d;
+  if (!now.launch || chain.spent < 0 || operands[chain.spent] != now.y || rows != now.rows ||
+      chain.columns != now.columns) {
     return false;
+  }
+  const auto epilogue = epilogue_of(chain, operands);
+  if (!epilogue) return false;
+  const Epilogue& e = *epilogue;
+  for (const float* p : {e.row, e.array, e.array_row, static_cast<const float*>(e.y)}) {
+    if (!is_aligned(p)) return false;
   }
   const std::size_t n = rows * chain.columns;
-  const Range writes(epilogue->y, n);
-  for (const Range& reads : waiting_conv2d.reads) {
+  const Range writes(e.y, n);
+  for (const Range& reads : {now.reads[0], now.reads[1], Range(e.row, e.row ? now.columns : 0),
+                             Range(e.array_row, e.array_row ? now.columns : 0),
+                             Range(e.array, e.array && e.array != e.y ? n : 0)}) {
     if (writes.meets(reads)) return false;
   }
-  if (epilogue->array && epilogue->array != epilogue->y && writes.meets(Range(epilogue->array, n)))
-    return false;
   const WaitingConv2d conv2d = std::exchange(waiting_conv2d, {});
-  conv2d.launch(stream(), *epilogue);
+  conv2d.launch(stream(), e);
   return true;
 }
 
 void launch_small(cudaStream_t to) {
   if (const WaitingConv2d conv2d = std::exchange(waiting_conv2d, {}); conv2d.launch)
-    conv2d.launch(to, {.y = const_cast<float*>(conv2d.y)});
+    conv2d.launch(to, {.y = conv2d.y});
   launch_copies(to);
   if (waiting.empty() && !waiting_reduction) return;
   const SmallList* list = nullptr;

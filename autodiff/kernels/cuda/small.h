@@ -24,12 +24,17 @@ void launch_small(cudaStream_t stream);
 /// Forgets it.
 void forget_small();
 
-/// Keeps a convolution until the next call, which may be a chain that takes its result. Nothing waits then.
-/// `reads`: the image and the filters, which what the chain writes may not meet.
+/// A convolution that has not been launched yet, or nothing.
+using Conv2dLaunch = std::function<void(cudaStream_t, const Epilogue&)>;
+
+/// Keeps a convolution until the next call, which may be a chain, of two functions or more, that takes its
+/// result. Nothing else waits then. `reads`: the image and the filters, which what the chain writes may not
+/// meet.
 struct WaitingConv2d {
-  const float* y = nullptr;
+  float* y = nullptr;
+  std::size_t rows = 0, columns = 0;  ///< of y: pixels and filters
   Range reads[2];
-  std::function<void(cudaStream_t, const Epilogue&)> launch;
+  Conv2dLaunch launch;
 };
 void add_conv2d(WaitingConv2d conv2d);
 /// Launches the convolution that waits with a chain on its result y; false where there is none, or where
