@@ -19,6 +19,12 @@ set(EV3_FAST_SOURCES "^autodiff/(tensor|graph|kernels/(portable|simd|blas|cuda))
     "^ev3/(explore|assess|confidence|logits_batches)[.]")
 list(JOIN EV3_FAST_SOURCES "|" EV3_FAST_SOURCES)
 
+# g++ on x86 keeps addresses in vector registers where it is short of others; from there they come back behind all
+# multiply-adds that are under way.
+include(CheckCXXCompilerFlag)
+set(EV3_SIMD_OPTION "-mtune-ctrl=^inter_unit_moves_from_vec,^inter_unit_moves_to_vec")
+check_cxx_compiler_flag(${EV3_SIMD_OPTION} EV3_HAS_SIMD_OPTION)
+
 # ev3_library(NAME FOLDERS folder... [EXCEPT source...] [LINK target...]): a static library of all .cpp files in
 # these folders (not below them). Folders without sources make no library, and nothing links it.
 function(ev3_library name)
@@ -45,6 +51,9 @@ function(ev3_library name)
     file(STRINGS "${PROJECT_SOURCE_DIR}/${source}" json REGEX "^#include .*(nlohmann/json|_json|json_object)[.]h")
     if(json)
       set_property(SOURCE "${PROJECT_SOURCE_DIR}/${source}" APPEND PROPERTY COMPILE_OPTIONS $<$<CONFIG:Debug>:-O0>)
+    endif()
+    if(EV3_HAS_SIMD_OPTION AND source MATCHES "/simd/")
+      set_property(SOURCE "${PROJECT_SOURCE_DIR}/${source}" APPEND PROPERTY COMPILE_OPTIONS ${EV3_SIMD_OPTION})
     endif()
     if(json OR NOT source MATCHES "${EV3_FAST_SOURCES}")
       set_property(SOURCE "${PROJECT_SOURCE_DIR}/${source}" APPEND PROPERTY COMPILE_OPTIONS $<$<CONFIG:Release>:-Os>)

@@ -32,6 +32,7 @@ struct Conv2dDims {
   }
   /// The row or column of x that lies under position `at` of the filter's window, or -1 where there is none.
   int source(int at, int size) const {
+    if (up == 1) return at >= 0 && at < size ? at : -1;  // without a division
     if (at < 0 || at % up != 0) return -1;
     return at / up < size ? at / up : -1;
   }

@@ -37,6 +37,16 @@ HWY_INLINE std::size_t vector_at(std::size_t vector, std::size_t vectors, std::s
   return vector + 1 < vectors ? vector * lanes<D> : width - lanes<D>;
 }
 
+// Of the positions 0, 1, ... that see rows or columns `shift`, shift + stride, ...: the first inside the
+// image, and the end of those that are. (Divisions are slow, and a stride is often 1.)
+HWY_INLINE int strides(int distance, int stride) {
+  return stride == 1 ? distance : (distance + stride - 1) / stride;
+}
+HWY_INLINE int first_inside(int shift, int stride) { return shift >= 0 ? 0 : strides(-shift, stride); }
+HWY_INLINE int end_inside(int shift, int stride, int size) {
+  return shift >= size ? 0 : strides(size - shift, stride);
+}
+
 // Where the inputs of a tile's positions are: `first` and then every `step` floats, as far as columns
 // [begin, end) of the positions are inside the image; zeros elsewhere.
 struct Sources {
@@ -51,12 +61,16 @@ template <int P, int C, class D>
 HWY_INLINE void tap(D d, const Sources& x, std::size_t in, const float* w, std::size_t w_row,
                     std::size_t width, hn::Vec<D> (&sums)[P][C]) {
   const float* from[P];
+#pragma GCC unroll 16
   for (int p = 0; p < P; ++p) from[p] = x.at(p);
   for (std::size_t c = 0; c < in; ++c, w += w_row) {
     hn::Vec<D> row[C];
+#pragma GCC unroll 16
     for (std::size_t v = 0; v < C; ++v) row[v] = hn::LoadU(d, w + vector_at<D>(v, C, width));
+#pragma GCC unroll 16
     for (int p = 0; p < P; ++p) {
       const auto factor = hn::Set(d, from[p][c]);
+#pragma GCC unroll 16
       for (int v = 0; v < C; ++v) sums[p][v] = hn::MulAdd(factor, row[v], sums[p][v]);
     }
   }
@@ -92,7 +106,9 @@ void positions(D d, const Conv2dDims& s, const float* image, const float* w, flo
   const std::ptrdiff_t step = std::ptrdiff_t{s.stride} * s.in;
   while (count >= P) {
     hn::Vec<D> sums[P][C];
+#pragma GCC unroll 16
     for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 16
       for (int v = 0; v < C; ++v) sums[p][v] = hn::Zero(d);
     }
     // Where the whole window is inside, the inputs of its taps follow each other, as their filters do.
@@ -117,19 +133,23 @@ void positions(D d, const Conv2dDims& s, const float* image, const float* w, flo
         continue;
       }
       for (int b = 0; b < s.kw; ++b) {
-        const int at = j0 * s.stride + b * s.dilation - s.left;  // of the first position, spread out
-        if (at % s.up != 0) continue;
-        const int column = at / s.up;  // of the first position; p positions on: p stride more
-        const int begin = column >= 0 ? 0 : (-column + s.stride - 1) / s.stride;
-        const int end = column >= s.w ? 0 : (s.w - column + s.stride - 1) / s.stride;
+        int column = j0 * s.stride + b * s.dilation - s.left;  // of the first position, spread out
+        if (s.up > 1) {
+          if (column % s.up != 0) continue;
+          column /= s.up;  // p positions on: p stride more
+        }
+        const int begin = first_inside(column, s.stride);
+        const int end = column + (P - 1) * s.stride < s.w ? P : end_inside(column, s.stride, s.w);
         if (begin >= P || end <= 0) continue;
         const float* first = image + (std::ptrdiff_t{row} * s.w + column) * s.in;
         const float* filter = w + static_cast<std::size_t>(a * s.kw + b) * in * out;
         tap<P, C>(d, {first, step, begin, end}, in, filter, out, width, sums);
       }
     }
-    for (int p = 0; p < P; ++p) {
-      float* to = y + static_cast<std::size_t>(j0 + p * s.up) * out;
+    float* to = afresh(y + static_cast<std::size_t>(j0) * out);
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p, to += static_cast<std::size_t>(s.up) * out) {
+#pragma GCC unroll 16
       for (std::size_t v = 0; v < C; ++v) {
         hn::StoreU(sums[static_cast<std::size_t>(p)][v], d, to + vector_at<D>(v, C, width));
       }
@@ -193,27 +213,39 @@ void filter_tile(D d, const Conv2dDims& s, const Columns& columns, const float* 
   const auto out = static_cast<std::size_t>(s.out);
   const std::ptrdiff_t line = std::ptrdiff_t{s.w} * s.in, step = std::ptrdiff_t{s.stride} * s.in;
   hn::Vec<D> sums[I][C];
-  for (std::size_t c = 0; c < I; ++c) {
-    for (std::size_t v = 0; v < C; ++v) sums[c][v] = hn::LoadU(d, dw + c * out + vector_at<D>(v, C, width));
+  const float* before = afresh(dw);
+#pragma GCC unroll 16
+  for (std::size_t c = 0; c < I; ++c, before += out) {
+#pragma GCC unroll 16
+    for (std::size_t v = 0; v < C; ++v) sums[c][v] = hn::LoadU(d, before + vector_at<D>(v, C, width));
   }
+  // Rows of dy that have a row of x.
+  const int shift = columns.a * s.dilation - s.top;
+  const int first = first_inside(shift, s.stride), end = std::min(s.oh, end_inside(shift, s.stride, s.h));
   for (int n = 0; n < columns.images; ++n) {
-    for (int i = 0; i < s.oh; ++i) {
-      const int row = s.source_row(i, columns.a);
-      if (row < 0) continue;
-      const float* from = columns.from + (std::ptrdiff_t{n} * s.h + row) * line;
-      const float* g = dy + ((std::ptrdiff_t{n} * s.oh + i) * s.ow + columns.begin) * s.out;
+    const float* x_row =
+        columns.from + (std::ptrdiff_t{n} * s.h + std::ptrdiff_t{first} * s.stride + shift) * line;
+    const float* dy_row = dy + ((std::ptrdiff_t{n} * s.oh + first) * s.ow + columns.begin) * s.out;
+    for (int i = first; i < end; ++i, x_row += s.stride * line, dy_row += std::ptrdiff_t{s.ow} * s.out) {
+      const float *from = x_row, *g = dy_row;
       for (int j = columns.begin; j < columns.end; ++j, from += step, g += out) {
         hn::Vec<D> row_of_dy[C];
+#pragma GCC unroll 16
         for (std::size_t v = 0; v < C; ++v) row_of_dy[v] = hn::LoadU(d, g + vector_at<D>(v, C, width));
+#pragma GCC unroll 16
         for (int c = 0; c < I; ++c) {
           const auto factor = hn::Set(d, from[c]);
+#pragma GCC unroll 16
           for (int v = 0; v < C; ++v) sums[c][v] = hn::MulAdd(factor, row_of_dy[v], sums[c][v]);
         }
       }
     }
   }
-  for (std::size_t c = 0; c < I; ++c) {
-    for (std::size_t v = 0; v < C; ++v) hn::StoreU(sums[c][v], d, dw + c * out + vector_at<D>(v, C, width));
+  dw = afresh(dw);
+#pragma GCC unroll 16
+  for (std::size_t c = 0; c < I; ++c, dw += out) {
+#pragma GCC unroll 16
+    for (std::size_t v = 0; v < C; ++v) hn::StoreU(sums[c][v], d, dw + vector_at<D>(v, C, width));
   }
 }
 
@@ -269,22 +301,18 @@ void filter_columns(const Conv2dDims& s, const Columns& columns, const float* dy
 // Row a of the filters. Where the whole window is inside, its taps are like so many inputs; the columns at
 // the edges meet them one by one.
 void filter_row(const Conv2dDims& s, int images, const float* x, const float* dy, int a, float* dw) {
-  const auto first_inside = [&](int shift) { return shift >= 0 ? 0 : (-shift + s.stride - 1) / s.stride; };
-  const auto end_inside = [&](int shift) {
-    return std::min(s.ow, shift >= s.w ? 0 : (s.w - shift + s.stride - 1) / s.stride);
-  };
   const auto columns = [&](int shift, int begin, int end) {
     return Columns{images, a, begin, end, x + (std::ptrdiff_t{begin} * s.stride + shift) * s.in};
   };
   int begin = 0, end = 0;  // of the columns that see all taps
   if (s.dilation == 1) {
-    begin = std::min(s.ow, first_inside(-s.left));
-    end = std::max(begin, end_inside(s.kw - 1 - s.left));
+    begin = std::min(s.ow, first_inside(-s.left, s.stride));
+    end = std::max(begin, std::min(s.ow, end_inside(s.kw - 1 - s.left, s.stride, s.w)));
     filter_columns(s, columns(-s.left, begin, end), dy, dw, s.kw * s.in);
   }
   for (int b = 0; b < s.kw; ++b, dw += std::ptrdiff_t{s.in} * s.out) {
     const int shift = b * s.dilation - s.left;
-    const int first = first_inside(shift), last = end_inside(shift);
+    const int first = first_inside(shift, s.stride), last = std::min(s.ow, end_inside(shift, s.stride, s.w));
     filter_columns(s, columns(shift, first, std::min(begin, last)), dy, dw, s.in);
     filter_columns(s, columns(shift, std::max(first, end), last), dy, dw, s.in);
   }

@@ -23,69 +23,80 @@ struct Matrix {
   Matrix transposed() const { return {data, column, row}; }
 };
 
-// What else a tile does with each row of b: nothing.
-struct OnlyMultiply {
-  static constexpr bool fetches_c = false;
-  template <class D, std::size_t vectors>
-  HWY_INLINE void operator()(D, const hn::Vec<D> (&)[vectors], std::size_t) {}
-};
-
 // c [R, width] (+)= a [R, k] b [k, width]; C vectors hold a row. The last one ends where the row ends and so
 // overlaps the one before: both compute the same. Only a row shorter than one vector is stored in part, and
 // its b must be padded to a whole one.
-template <int R, int C, class D, class Also = OnlyMultiply>
+template <int R, int C, bool add, bool part, class D>
 HWY_INLINE void tile(D d, std::size_t k, const Matrix& a, const float* b, std::size_t b_row, float* c,
-                     std::size_t c_row, std::size_t width, bool add, Also also = {}) {
+                     std::size_t c_row, std::size_t width) {
   constexpr std::size_t N = lanes<D>, rows = R, vectors = C;
-  const bool part = width < N;
   const std::size_t last = part ? 0 : width - N;
   const auto at = [last](std::size_t j) { return j + 1 < vectors ? j * N : last; };
   hn::Vec<D> sum[rows][vectors];
   // What will be stored is on its way while the sums are formed.
-  if (!Also::fetches_c && !add && k >= 32) {
-    for (std::size_t i = 0; i < rows; ++i) {
-      for (std::size_t j = 0; j < vectors; ++j) __builtin_prefetch(c + i * c_row + at(j), 1);
+  if (!add && k >= 32) {
+    const float* soon = afresh(c);
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < rows; ++i, soon += c_row) {
+#pragma GCC unroll 16
+      for (std::size_t j = 0; j < vectors; ++j) __builtin_prefetch(soon + at(j), 1);
     }
   }
-  for (std::size_t i = 0; i < rows; ++i) {
+  const float* from = afresh(c);
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < rows; ++i, from += c_row) {
+#pragma GCC unroll 16
     for (std::size_t j = 0; j < vectors; ++j) {
-      const float* from = c + i * c_row + at(j);
-      sum[i][j] = !add ? hn::Zero(d) : part ? load_first(d, from, width) : hn::LoadU(d, from);
+      sum[i][j] = !add ? hn::Zero(d) : part ? load_first(d, from + at(j), width) : hn::LoadU(d, from + at(j));
     }
   }
-  const float* factors = a.data;
-  for (std::size_t p = 0; p < k; ++p, b += b_row, factors += a.column) {
+  // Rows of a by fours, each with an address of its own: x86 reaches four with two registers for the steps.
+  constexpr std::size_t fours = (rows + 3) / 4;
+  const float* factors[fours];
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < fours; ++i) factors[i] = afresh(a.at(4 * i, 0));
+  for (std::size_t p = 0; p < k; ++p, b += b_row) {
     hn::Vec<D> row[vectors];
+#pragma GCC unroll 16
     for (std::size_t j = 0; j < vectors; ++j) row[j] = hn::LoadU(d, b + at(j));
-    also(d, row, last);
+#pragma GCC unroll 16
     for (std::size_t i = 0; i < rows; ++i) {
-      const auto factor = hn::Set(d, factors[i * a.row]);
+      const auto factor = hn::Set(d, factors[i / 4][i % 4 * a.row]);
+#pragma GCC unroll 16
       for (std::size_t j = 0; j < vectors; ++j) sum[i][j] = hn::MulAdd(factor, row[j], sum[i][j]);
     }
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < fours; ++i) factors[i] += a.column;
   }
-  for (std::size_t i = 0; i < rows; ++i) {
+  c = afresh(c);
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < rows; ++i, c += c_row) {
+#pragma GCC unroll 16
     for (std::size_t j = 0; j < vectors; ++j) {
-      float* to = c + i * c_row + at(j);
       if (part) {
-        store_first(sum[i][j], d, to, width);
+        store_first(sum[i][j], d, c + at(j), width);
       } else {
-        hn::StoreU(sum[i][j], d, to);
+        hn::StoreU(sum[i][j], d, c + at(j));
       }
     }
   }
 }
 
 // c [m, width] (+)= a [m, k] b [k, width], R rows at a time, then R / 2, ...
-template <int R, int C, class D>
+template <int R, int C, bool part = false, class D>
 void strip(D d, std::size_t m, std::size_t k, Matrix a, const float* b, std::size_t b_row, float* c,
            std::size_t c_row, std::size_t width, bool add) {
   for (; m >= R; m -= R) {
-    tile<R, C>(d, k, a, b, b_row, c, c_row, width, add);
+    if (add) {
+      tile<R, C, true, part>(d, k, a, b, b_row, c, c_row, width);
+    } else {
+      tile<R, C, false, part>(d, k, a, b, b_row, c, c_row, width);
+    }
     a.data += R * a.row;
     c += R * c_row;
   }
   if constexpr (R > 1) {
-    if (m > 0) strip<R / 2, C>(d, m, k, a, b, b_row, c, c_row, width, add);
+    if (m > 0) strip<R / 2, C, part>(d, m, k, a, b, b_row, c, c_row, width, add);
   }
 }
 

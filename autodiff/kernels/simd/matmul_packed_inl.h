@@ -24,6 +24,7 @@ constexpr int tile_rows = 8;  // 32 registers: 8 x 3 sums
 constexpr int tile_rows = 4;  // 16 registers: 4 x 3 sums
 #endif
 constexpr int tile_vectors = 3;
+constexpr std::size_t line = 16;      // of the cache
 constexpr std::size_t block_k = 512;  // a strip of b is at most 96 KiB
 
 // Products in which rows of a are packed: they are read often enough. Else rows of 4 KiB fall into the same
@@ -59,61 +60,80 @@ void pack(D d, std::size_t k, std::size_t width, const Matrix& b, float* to, std
   }
 }
 
-// A block of a matrix that will be needed soon, as lines of the cache that are fetched one by one.
-struct Lines {
-  static constexpr std::size_t line = 16;
-  const float* row = nullptr;
-  std::size_t step = 0, each = 0, rows = 0, at = 0;  // lines of a row; rows that are left
-
-  Lines() = default;
-  Lines(const Matrix& m, std::size_t rows_of_m, std::size_t columns_of_m) : row(m.data) {
-    const bool by_rows = m.column == 1;
-    step = by_rows ? m.row : m.column;
-    each = ((by_rows ? columns_of_m : rows_of_m) + line - 1) / line;
-    rows = by_rows ? rows_of_m : columns_of_m;
-  }
-  HWY_INLINE bool fetch() {
-    if (rows == 0) return false;
-    __builtin_prefetch(row + at * line);
-    if (++at == each) {
-      at = 0;
-      row += step;
-      --rows;
-    }
-    return true;
-  }
-};
-
-// Fetches, a line for every row of b: where the next tile's sums will be stored, its rows of a, and the next
-// strip of b.
+// What happens beside the multiplications of a tile: for every row of the panel a line of the cache is
+// fetched, `step` elements from the one before.
 struct Fetch {
-  static constexpr bool fetches_c = true;
-  Lines c, a;
-  Lines& b;
-  template <class D, std::size_t vectors>
-  HWY_INLINE void operator()(D, const hn::Vec<D> (&)[vectors], std::size_t) {
-    if (!c.fetch() && !a.fetch()) b.fetch();
+  const float* lines;
+  std::size_t step;
+  template <std::size_t vectors>
+  HWY_INLINE void operator()(Full, const hn::Vec<Full> (&)[vectors]) {
+    __builtin_prefetch(lines);
+    lines += step;
   }
 };
 
 constexpr std::size_t rows_ahead = 24;
 
-// Packs b for the tiles that follow, and fetches rows of b some way ahead, which the first strip of all
-// needs.
+// Or b is packed for the tiles that follow, and its rows are fetched some way ahead, as the first strip of
+// all needs.
 struct PackB {
-  static constexpr bool fetches_c = false;
   float* to;
   const float* ahead;
   std::size_t row_of_b;
-  template <class D, std::size_t vectors>
-  HWY_INLINE void operator()(D d, const hn::Vec<D> (&row)[vectors], std::size_t last) {
-    for (std::size_t j = 0; j < vectors; ++j) __builtin_prefetch(ahead + j * lanes<D>);
+  template <std::size_t vectors>
+  HWY_INLINE void operator()(Full d, const hn::Vec<Full> (&row)[vectors]) {
+#pragma GCC unroll 16
+    for (std::size_t j = 0; j < vectors; ++j) {
+      __builtin_prefetch(ahead + j * lanes<Full>);
+      hn::StoreU(row[j], d, to + j * lanes<Full>);
+    }
     ahead += row_of_b;
-    for (std::size_t j = 0; j < vectors; ++j)
-      hn::StoreU(row[j], d, to + (j + 1 < vectors ? j * lanes<D> : last));
-    to += vectors * lanes<D>;
+    to += vectors * lanes<Full>;
   }
 };
+
+// c [tile_rows, C vectors] (+)= rows [k, tile_rows] panel [k, C vectors], k > tile_rows; the rows of
+// `next_c`, where the next tile will store, are fetched one by one: all at once they would keep the panel
+// waiting.
+template <int C, bool add, class Also>
+HWY_NOINLINE void packed_tile(std::size_t k, const float* rows, const float* panel, std::size_t panel_row,
+                              float* c, std::size_t c_row, const float* next_c, Also also) {
+  constexpr std::size_t N = lanes<Full>, vectors = C;
+  const Full d;
+  hn::Vec<Full> sum[tile_rows][vectors];
+  const float* before = afresh(c);
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < tile_rows; ++i, before += c_row) {
+#pragma GCC unroll 16
+    for (std::size_t j = 0; j < vectors; ++j) sum[i][j] = add ? hn::LoadU(d, before + j * N) : hn::Zero(d);
+  }
+  const auto multiply = [&]() HWY_ATTR {
+    hn::Vec<Full> row[vectors];
+#pragma GCC unroll 16
+    for (std::size_t j = 0; j < vectors; ++j) row[j] = hn::LoadU(d, panel + j * N);
+    also(d, row);
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < tile_rows; ++i) {
+      const auto factor = hn::Set(d, rows[i]);
+#pragma GCC unroll 16
+      for (std::size_t j = 0; j < vectors; ++j) sum[i][j] = hn::MulAdd(factor, row[j], sum[i][j]);
+    }
+    panel += panel_row;
+    rows += tile_rows;
+  };
+#pragma GCC unroll 1
+  for (int i = 0; i < tile_rows; ++i, next_c += c_row) {
+#pragma GCC unroll 16
+    for (std::size_t j = 0; j < vectors; ++j) __builtin_prefetch(next_c + j * N, 1);
+    multiply();
+  }
+  for (std::size_t p = tile_rows; p < k; ++p) multiply();
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < tile_rows; ++i, c += c_row) {
+#pragma GCC unroll 16
+    for (std::size_t j = 0; j < vectors; ++j) hn::StoreU(sum[i][j], d, c + j * N);
+  }
+}
 
 // to [k, tile_rows] = the transpose of a [tile_rows, k]
 void pack_rows(std::size_t k, const Matrix& a, float* to) {
@@ -126,40 +146,48 @@ void pack_rows(std::size_t k, const Matrix& a, float* to) {
   }
 }
 
-// c [m, n] (+)= a [m, k] b [k, n] with k of one block; rows of a are packed in `rows`, each tile of them when
-// the first strip comes to it.
-template <int C>
+// c [m, width] (+)= a [m, k] b [k, width] with k of one block; rows of a are packed in `rows`, each tile of
+// them when the first strip comes to it.
+template <int C, bool add>
 void packed_strip(std::size_t m, std::size_t k, const Matrix& a, bool packs_a, float* rows, const Matrix& b,
-                  Lines next_b, float* c, std::size_t c_row, std::size_t width, bool add) {
+                  const float* next_b, float* c, std::size_t c_row, std::size_t width) {
   const Full d;
   HWY_ALIGN float packed[block_k * C * lanes<Full>];
   constexpr std::size_t packed_row = C * lanes<Full>;
-  const bool copies = b.column == 1;  // then the first tile packs b while it multiplies
-  if (!copies) pack(d, k, width, b, packed, packed_row);
-  std::size_t i = 0;
-  for (; i + tile_rows <= m; i += tile_rows, rows += tile_rows * k) {
-    const Matrix tile_of_a{rows, 1, tile_rows};
-    float* to = c + i * c_row;
+  const bool whole = width == packed_row, by_rows = b.column == 1;
+  bool is_packed = !whole || !by_rows;  // else the first tile does it while it multiplies
+  if (is_packed) pack(d, k, width, b, packed, packed_row);
+  std::size_t i = 0, fetched = 0;  // columns of the next strip
+  for (; i + tile_rows <= m; i += tile_rows, rows += tile_rows * k, c += tile_rows * c_row) {
     if (packs_a) pack_rows(k, a.from(i, 0), rows);
-    if (copies && i == 0) {
-      tile<tile_rows, C>(d, k, tile_of_a, b.data, b.row, to, c_row, width, add,
-                         PackB{packed, b.at(rows_ahead, 0), b.row});
+    if (!whole) {
+      tile<tile_rows, C, add, false>(d, k, {rows, 1, tile_rows}, packed, packed_row, c, c_row, width);
       continue;
     }
-    Fetch fetch{{}, {}, next_b};
-    if (const std::size_t next = i + tile_rows; next + tile_rows <= m) {
-      fetch.c = {{c + next * c_row, c_row, 1}, tile_rows, width};
-      if (packs_a) fetch.a = {a.from(next, 0), tile_rows, k};
+    const bool is_last = i + 2 * tile_rows > m;
+    const float* next_c = is_last ? c : c + tile_rows * c_row;
+    if (!is_packed) {
+      packed_tile<C, add>(k, rows, b.data, b.row, c, c_row, next_c,
+                          PackB{packed, b.at(rows_ahead, 0), b.row});
+      is_packed = true;
+      continue;
     }
-    tile<tile_rows, C>(d, k, tile_of_a, packed, packed_row, to, c_row, width, add, fetch);
+    Fetch fetch{rows, 0};  // nothing new
+    if (packs_a && a.row == 1) {
+      if (!is_last) fetch = {a.at(i + tile_rows, 0), a.column};
+    } else if (next_b && fetched < packed_row) {
+      fetch = by_rows ? Fetch{next_b + fetched, b.row} : Fetch{next_b + fetched * b.column, line};
+      fetched += line;
+    }
+    packed_tile<C, add>(k, rows, packed, packed_row, c, c_row, next_c, fetch);
   }
-  strip<tile_rows, C>(d, m - i, k, a.from(i, 0), packed, packed_row, c + i * c_row, c_row, width, add);
+  strip<tile_rows, C>(d, m - i, k, a.from(i, 0), packed, packed_row, c, c_row, width, add);
 }
 
 // The same as product(), with rows of a packed in `scratch`.
 void packed_product(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b,
                     float* scratch, float* c, std::size_t c_row) {
-  constexpr std::size_t N = lanes<Full>, widest = tile_vectors * N;
+  constexpr std::size_t N = lanes<Full>;
   const std::size_t block = depth_of(k);
   for (std::size_t p = 0; p < k; p += block) {
     const std::size_t depth = std::min(block, k - p);
@@ -167,14 +195,11 @@ void packed_product(std::size_t m, std::size_t n, std::size_t k, const Matrix& a
       // Never one vector, as above.
       const std::size_t left = (n - j + N - 1) / N, vectors = left == 4 || left == 2 ? 2 : 3;
       const std::size_t width = std::min(vectors * N, n - j), next = j + width;
-      Lines next_b;
-      if (next < n) {
-        next_b = {b.from(p, next), depth, std::min(widest, n - next)};
-      } else if (p + block < k) {
-        next_b = {b.from(p + block, 0), std::min(block, k - p - block), widest};
-      }
-      const auto strip = vectors == 3 ? packed_strip<3> : packed_strip<2>;
-      strip(m, depth, a.from(0, p), j == 0, scratch, b.from(p, j), next_b, c + j, c_row, width, p > 0);
+      const float* next_b = next < n ? b.at(p, next) : p + block < k ? b.at(p + block, 0) : nullptr;
+      const auto three = p > 0 ? packed_strip<3, true> : packed_strip<3, false>;
+      const auto two = p > 0 ? packed_strip<2, true> : packed_strip<2, false>;
+      const auto strip = vectors == 3 ? three : two;
+      strip(m, depth, a.from(0, p), j == 0, scratch, b.from(p, j), next_b, c + j, c_row, width);
       j = next;
     }
   }

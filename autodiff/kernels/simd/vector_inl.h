@@ -35,6 +35,28 @@ using Vector = hn::Vec<Full>;
 template <class D>
 constexpr std::size_t lanes = hn::MaxLanes(D());
 
+/// The same pointer or number, of which the compiler forgets how it came about. Without this g++ computes all
+/// addresses of a tile before the loops around it, and keeps them where its sums should be.
+template <class T>
+HWY_INLINE T afresh(T x) {
+  __asm__("" : "+r"(x));
+  return x;
+}
+
+/// Elements in rows and columns, so many elements apart. Where one is gets computed when it is needed.
+template <class T>
+struct Grid {
+  T* first;
+  std::ptrdiff_t down, across;
+
+  template <class Step>
+  HWY_INLINE Grid(T* start, Step to_next_row, Step to_next_column)
+      : first(afresh(start)),
+        down(afresh(static_cast<std::ptrdiff_t>(to_next_row))),
+        across(afresh(static_cast<std::ptrdiff_t>(to_next_column))) {}
+  HWY_INLINE T* at(int i, int j) const { return first + i * down + j * across; }
+};
+
 /// Lanes 0 .. count-1 from x, the others 0.
 template <class D>
 HWY_INLINE hn::Vec<D> load_first(D d, const hn::TFromD<D>* x, std::size_t count) {

@@ -7,10 +7,10 @@
 // are transformed back. The gradient of the filters goes the same way: du [36, inputs, outputs] is the sum
 // over tiles of v and the transformed dy.
 //
-// Won over simd/conv2d.cpp on a Zen 4 with AVX-512 (8 images, each the best of 25 runs, microseconds forward
-// and for the filters): 16 channels of 32 x 32: 159, 172 (simd: 328, 318); 32 of 16 x 16: 126, 125 (331,
-// 324); 64 of 8 x 8: 117, 124 (305, 380). That is 220 to 320 GFLOP/s of the convolution's nominal operations,
-// where 117 are the most that the CPU's multiply-add gives.
+// Won over simd/conv2d.cpp on a Zen 4 with AVX-512 (8 images, each the best of some runs, microseconds
+// forward and for the filters): 16 channels of 32 x 32: 143, 145 (simd: 324, 312); 32 of 16 x 16: 115, 117
+// (320, 304); 64 of 8 x 8: 107, 112 (300, 280). That is 260 to 350 GFLOP/s of the convolution's nominal
+// operations, where 118 are the most that the CPU's multiply-add gives.
 //
 // Every m is one chain of fused multiply-adds over the inputs, every du one over the tiles: the bits do not
 // depend on the size of the blocks.
@@ -90,28 +90,28 @@ HWY_INLINE void gather(D d, const float* x, int h, int w, std::size_t channels, 
   const std::ptrdiff_t column = static_cast<std::ptrdiff_t>(channels), line = column * w;
   const float* first = x + (std::ptrdiff_t{at.n} * h + at.i) * line + at.j * column;
   const bool inside = at.i >= 0 && at.j >= 0 && at.i + size <= h && at.j + size <= w;
-  const auto store = [&](std::size_t c) HWY_ATTR {
-    return [=](int i, int j, hn::Vec<D> v)
-               HWY_ATTR { hn::StoreU(v, d, to + static_cast<std::size_t>(i * patch + j) * step + c); };
-  };
   std::size_t c = 0;
   if (inside) {
     for (; c + N <= channels; c += N) {
+      const Grid from(first + c, line, column);
+      const Grid results(to + c, patch * step, step);
       both_ways<Transform>(
-          d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, first + c + i * line + j * column); },
-          store(c));
+          d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, from.at(i, j)); },
+          [&](int i, int j, hn::Vec<D> v) HWY_ATTR { hn::StoreU(v, d, results.at(i, j)); });
     }
   }
   for (; c < row; c += N) {
     const std::size_t count = std::min(N, channels - c);
+    const Grid from(first + c, line, column);
+    const Grid results(to + c, patch * step, step);
     both_ways<Transform>(
         d,
         [&](int i, int j) HWY_ATTR {
           const bool is_inside = at.i + i >= 0 && at.i + i < h && at.j + j >= 0 && at.j + j < w;
-          const float* from = is_inside ? first + c + i * line + j * column : zeros;
-          return count == N ? hn::LoadU(d, from) : load_first(d, from, count);
+          const float* x_at = is_inside ? from.at(i, j) : zeros;
+          return count == N ? hn::LoadU(d, x_at) : load_first(d, x_at, count);
         },
-        store(c));
+        [&](int i, int j, hn::Vec<D> v) HWY_ATTR { hn::StoreU(v, d, results.at(i, j)); });
   }
 }
 
@@ -121,15 +121,14 @@ void transform_filters(D d, const Sizes& s, const float* w, float* u) {
   for (std::size_t i = 0; i < s.in; ++i) {
     for (std::size_t o = 0; o < s.out; o += N) {
       const std::size_t count = std::min(N, s.out - o);
+      const Grid from(w + i * s.out + o, window * s.in * s.out, s.in * s.out);
+      const Grid results(u + i * s.u_row + o, patch * s.u_step, s.u_step);
       both_ways<Filter>(
           d,
           [&](int p, int q) HWY_ATTR {
-            const float* from = w + (static_cast<std::size_t>(p * window + q) * s.in + i) * s.out + o;
-            return count == N ? hn::LoadU(d, from) : load_first(d, from, count);
+            return count == N ? hn::LoadU(d, from.at(p, q)) : load_first(d, from.at(p, q), count);
           },
-          [&](int p, int q, hn::Vec<D> v) HWY_ATTR {
-            hn::StoreU(v, d, u + static_cast<std::size_t>(p * patch + q) * s.u_step + i * s.u_row + o);
-          });
+          [&](int p, int q, hn::Vec<D> v) HWY_ATTR { hn::StoreU(v, d, results.at(p, q)); });
     }
   }
 }
@@ -167,16 +166,15 @@ void scatter(D d, const Conv2dDims& dims, const Sizes& s, const float* m, std::s
     float* to = y + ((std::ptrdiff_t{at.n} * dims.oh + at.i) * dims.ow + at.j) * dims.out;
     for (std::size_t o = 0; o < s.out; o += N) {
       const std::size_t channels = std::min(N, s.out - o);
-      const auto load = [&](int i, int j) HWY_ATTR {
-        return hn::LoadU(d, m + static_cast<std::size_t>(i * patch + j) * s.m_step + o);
-      };
-      const auto place = [&](int i, int j) { return to + o + (std::ptrdiff_t{i} * dims.ow + j) * dims.out; };
+      const Grid from(m + o, patch * s.m_step, s.m_step);
+      const Grid results(to + o, std::ptrdiff_t{dims.ow} * dims.out, std::ptrdiff_t{dims.out});
+      const auto load = [&](int i, int j) HWY_ATTR { return hn::LoadU(d, from.at(i, j)); };
       if (down == tile && across == tile && channels == N) {
         both_ways<Outputs>(d, load,
-                           [&](int i, int j, hn::Vec<D> v) HWY_ATTR { hn::StoreU(v, d, place(i, j)); });
+                           [&](int i, int j, hn::Vec<D> v) HWY_ATTR { hn::StoreU(v, d, results.at(i, j)); });
       } else {
         both_ways<Outputs>(d, load, [&](int i, int j, hn::Vec<D> v) HWY_ATTR {
-          if (i < down && j < across) store_first(v, d, place(i, j), channels);
+          if (i < down && j < across) store_first(v, d, results.at(i, j), channels);
         });
       }
     }
@@ -222,14 +220,11 @@ void conv2d_filter_grad(D d, const Conv2dDims& dims, const float* x, const float
   for (std::size_t i = 0; i < s.in; ++i) {
     for (std::size_t o = 0; o < s.out; o += N) {
       const std::size_t count = std::min(N, s.out - o);
+      const Grid from(u + i * s.out_row + o, patch * s.u_step, s.u_step);
+      const Grid results(dw + i * s.out + o, window * s.in * s.out, s.in * s.out);
       both_ways<FilterBack>(
-          d,
-          [&](int p, int q) HWY_ATTR {
-            return hn::LoadU(d, u + static_cast<std::size_t>(p * patch + q) * s.u_step + i * s.out_row + o);
-          },
-          [&](int p, int q, hn::Vec<D> g) HWY_ATTR {
-            store_first(g, d, dw + (static_cast<std::size_t>(p * window + q) * s.in + i) * s.out + o, count);
-          });
+          d, [&](int p, int q) HWY_ATTR { return hn::LoadU(d, from.at(p, q)); },
+          [&](int p, int q, hn::Vec<D> g) HWY_ATTR { store_first(g, d, results.at(p, q), count); });
     }
   }
 }

@@ -107,15 +107,20 @@ struct FilterBack {
 template <class Transform, class D, class Load, class Store>
 HWY_INLINE void both_ways(D d, Load load, Store store) {
   hn::Vec<D> half[Transform::to][Transform::from];
+#pragma GCC unroll 16
   for (int j = 0; j < Transform::from; ++j) {
     hn::Vec<D> x[Transform::from], y[Transform::to];
+#pragma GCC unroll 16
     for (int i = 0; i < Transform::from; ++i) x[i] = load(i, j);
     Transform::apply(d, x, y);
+#pragma GCC unroll 16
     for (int i = 0; i < Transform::to; ++i) half[i][j] = y[i];
   }
+#pragma GCC unroll 16
   for (int i = 0; i < Transform::to; ++i) {
     hn::Vec<D> y[Transform::to];
     Transform::apply(d, half[i], y);
+#pragma GCC unroll 16
     for (int j = 0; j < Transform::to; ++j) store(i, j, y[j]);
   }
 }
