@@ -1,6 +1,11 @@
 // The graph of a case of op_cases.h with its gradients, and what a program of it computes.
 #pragma once
 
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "autodiff/program/program.h"
 #include "tests/op_cases.h"
 
@@ -43,6 +48,19 @@ inline std::vector<float> case_output(const autodiff::Program& program, Value v)
   }
   const auto view = program.value(v);
   return {view.data, view.data + view.shape.size()};
+}
+
+inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+// Each backend alone, portable behind it where it is not complete.
+inline std::vector<std::pair<std::string, autodiff::kernels::Backends>> all_backends() {
+  using namespace autodiff::kernels;
+  std::vector<std::pair<std::string, Backends>> out;
+  for (const Backend* row : enabled_backends()) out.emplace_back(row->name, parse_backends(row->name));
+  return out;
 }
 
 }  // namespace tests

@@ -1,5 +1,5 @@
 // Values of every case of op_cases.h, and of their gradients, on every backend: within the bound of the
-// rounding errors, the same bits for any number of threads, and no byte written beside the output.
+// rounding errors, and no byte written beside the output.
 #include <cstring>
 #include <iostream>
 
@@ -11,24 +11,6 @@
 
 using namespace autodiff;
 using namespace tests;
-
-namespace {
-
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() &&
-         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
-}
-
-// Each backend alone, portable behind it where it is not complete.
-std::vector<std::pair<std::string, kernels::Backends>> all_backends() {
-  std::vector<std::pair<std::string, kernels::Backends>> out;
-  for (const kernels::Backend* row : kernels::enabled_backends()) {
-    out.emplace_back(row->name, kernels::parse_backends(row->name));
-  }
-  return out;
-}
-
-}  // namespace
 
 TEST_CASE("every op and its gradient is within its rounding error on every backend, cut into chunks or not") {
   std::cout << "backends: " << kernels::describe(kernels::enabled_backends()) << '\n';
@@ -55,29 +37,6 @@ TEST_CASE("every op and its gradient is within its rounding error on every backe
       for (std::size_t i = 0; i < want.size(); ++i) {
         INFO(c.op << " " << c.sizes << (heavy ? ", in chunks" : "") << (i > 0 ? ", gradient" : ""));
         CHECK(same_bits(case_output(portable, built.outputs[i]), reference[i]));
-      }
-    }
-  }
-}
-
-TEST_CASE("every op gives the same bits on one, two and three threads") {
-  std::map<std::string, std::vector<std::vector<float>>> one;
-  for (const int threads : {1, 2, 3}) {
-    const ThreadsGuard guard(threads);
-    for (const OpCase& c : op_cases()) {
-      CaseGraph built(c, true);
-      for (const auto& [name, backends] : all_backends()) {
-        Program program = built.compile({.backends = backends, .threads = threads});
-        program.run();
-        auto& first = one[c.op + c.sizes + name];
-        for (std::size_t i = 0; i < built.outputs.size(); ++i) {
-          if (threads == 1) {
-            first.push_back(case_output(program, built.outputs[i]));
-          } else {
-            INFO(c.op << " " << c.sizes << " on " << name << ", " << threads << " threads");
-            CHECK(same_bits(case_output(program, built.outputs[i]), first[i]));
-          }
-        }
       }
     }
   }

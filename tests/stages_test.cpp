@@ -124,7 +124,7 @@ TEST_CASE("products with large matrices meet all samples at once, on all threads
 
 TEST_CASE(
     "filters are packed once for all chunks, and one image is shared by the threads, with the same bits") {
-  for (const int samples : {1, 5}) {
+  for (const int samples : {1, 3}) {
     Graph g;
     Sources s{g};
     const Value x = s.batch({samples, 30, 33, 16}), v = s.fixed({3, 3, 16, 16}), w = s.fixed({3, 3, 16, 40});
