@@ -1,3 +1,5 @@
+// Samples kept on a device, training steps recorded once and played there, and evaluation. Somewhat long, as
+// all three bind the same memory.
 #include "nn/device_training.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // Lists of small calls as a CUDA device does them, checked on the host: wave after wave, and as programs for
-// one element.
+// one element. (Long: each pattern is met by a list of its own.)
 #include <cstring>
 
 #include "autodiff/kernels/cuda/list_patterns.h"

@@ -1,3 +1,5 @@
+// Checks of convolutions, their gradients, pools and moments, for every backend and for a device. A long
+// file: a third of it lists sizes.
 #include "autodiff/kernels/check_arrays.h"
 #include "autodiff/tensor/error.h"
 
