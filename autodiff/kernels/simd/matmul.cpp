@@ -9,9 +9,9 @@
 // 512 x 784, up to 7.8 for 512^3, 1.8 to 2.9 for a single row. AVX2: up to a quarter
 // less; SSE4: 2 to 4 times. Since then the portable kernel takes four products at a time (27 GFLOP/s for
 // 512^3), and large products pack both factors, without waiting for memory: while a tile is multiplied, the
-// next rows of a, the next strip of b and the places of the next sums are fetched, and the first tile of a
-// strip packs b as it goes: 115 GFLOP/s for 512^3, 113 for 128 x 512 x 784 and for the gradient of its
-// weights, of 118 at most.
+// next rows of a transposed a, the next strip of b and the places of the next sums are fetched, and the first
+// tile of a strip packs b as it goes: 115 GFLOP/s for 512^3, 113 for 128 x 512 x 784 and for the gradient of
+// its weights, of 118 at most.
 #include <algorithm>
 
 #include "autodiff/kernels/simd/simd.h"

@@ -1,6 +1,6 @@
 // Large products, compiled once per instruction set: both factors are packed in the order in which tiles read
-// them, and nothing waits for memory. While a tile is multiplied, the next rows of a, the next strip of b and
-// the places of the next sums are fetched, a line of the cache at a time.
+// them, and nothing waits for memory. While a tile is multiplied, the next rows of a transposed a, the next
+// strip of b and the places of the next sums are fetched, line by line of the cache.
 
 #if defined(EV3_KERNELS_SIMD_MATMUL_PACKED_INL_H) == defined(HWY_TARGET_TOGGLE)  // Highway's include guard
 #ifdef EV3_KERNELS_SIMD_MATMUL_PACKED_INL_H

@@ -95,9 +95,7 @@ HWY_INLINE void gather(D d, const float* x, int h, int w, std::size_t channels, 
     for (; c + N <= channels; c += N) {
       const Grid from(first + c, line, column);
       const Grid results(to + c, patch * step, step);
-      both_ways<Transform>(
-          d, [&](int i, int j) HWY_ATTR { return hn::LoadU(d, from.at(i, j)); },
-          [&](int i, int j, hn::Vec<D> v) HWY_ATTR { hn::StoreU(v, d, results.at(i, j)); });
+      both_ways<Transform>(d, loads_from(d, from), stores_to(d, results));
     }
   }
   for (; c < row; c += N) {
@@ -111,7 +109,7 @@ HWY_INLINE void gather(D d, const float* x, int h, int w, std::size_t channels, 
           const float* x_at = is_inside ? from.at(i, j) : zeros;
           return count == N ? hn::LoadU(d, x_at) : load_first(d, x_at, count);
         },
-        [&](int i, int j, hn::Vec<D> v) HWY_ATTR { hn::StoreU(v, d, results.at(i, j)); });
+        stores_to(d, results));
   }
 }
 
@@ -128,7 +126,7 @@ void transform_filters(D d, const Sizes& s, const float* w, float* u) {
           [&](int p, int q) HWY_ATTR {
             return count == N ? hn::LoadU(d, from.at(p, q)) : load_first(d, from.at(p, q), count);
           },
-          [&](int p, int q, hn::Vec<D> v) HWY_ATTR { hn::StoreU(v, d, results.at(p, q)); });
+          stores_to(d, results));
     }
   }
 }
@@ -168,12 +166,10 @@ void scatter(D d, const Conv2dDims& dims, const Sizes& s, const float* m, std::s
       const std::size_t channels = std::min(N, s.out - o);
       const Grid from(m + o, patch * s.m_step, s.m_step);
       const Grid results(to + o, std::ptrdiff_t{dims.ow} * dims.out, std::ptrdiff_t{dims.out});
-      const auto load = [&](int i, int j) HWY_ATTR { return hn::LoadU(d, from.at(i, j)); };
       if (down == tile && across == tile && channels == N) {
-        both_ways<Outputs>(d, load,
-                           [&](int i, int j, hn::Vec<D> v) HWY_ATTR { hn::StoreU(v, d, results.at(i, j)); });
+        both_ways<Outputs>(d, loads_from(d, from), stores_to(d, results));
       } else {
-        both_ways<Outputs>(d, load, [&](int i, int j, hn::Vec<D> v) HWY_ATTR {
+        both_ways<Outputs>(d, loads_from(d, from), [&](int i, int j, hn::Vec<D> v) HWY_ATTR {
           if (i < down && j < across) store_first(v, d, results.at(i, j), channels);
         });
       }
@@ -222,9 +218,9 @@ void conv2d_filter_grad(D d, const Conv2dDims& dims, const float* x, const float
       const std::size_t count = std::min(N, s.out - o);
       const Grid from(u + i * s.out_row + o, patch * s.u_step, s.u_step);
       const Grid results(dw + i * s.out + o, window * s.in * s.out, s.in * s.out);
-      both_ways<FilterBack>(
-          d, [&](int p, int q) HWY_ATTR { return hn::LoadU(d, from.at(p, q)); },
-          [&](int p, int q, hn::Vec<D> g) HWY_ATTR { store_first(g, d, results.at(p, q), count); });
+      both_ways<FilterBack>(d, loads_from(d, from), [&](int p, int q, hn::Vec<D> g) HWY_ATTR {
+        store_first(g, d, results.at(p, q), count);
+      });
     }
   }
 }

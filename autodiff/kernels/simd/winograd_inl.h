@@ -125,6 +125,16 @@ HWY_INLINE void both_ways(D d, Load load, Store store) {
   }
 }
 
+/// What both_ways() wants where all elements are whole vectors.
+template <class D, class T>
+HWY_INLINE auto loads_from(D d, const Grid<T>& elements) {
+  return [=](int i, int j) HWY_ATTR { return hn::LoadU(d, elements.at(i, j)); };
+}
+template <class D>
+HWY_INLINE auto stores_to(D d, const Grid<float>& elements) {
+  return [=](int i, int j, hn::Vec<D> v) HWY_ATTR { hn::StoreU(v, d, elements.at(i, j)); };
+}
+
 }  // namespace winograd
 }  // namespace autodiff::kernels::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
