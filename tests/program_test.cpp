@@ -141,7 +141,7 @@ TEST_CASE("a profile has the time of each step, and the table shows all of them"
       REQUIRE(std::getline(lines, line));
       CHECK_THAT(line, ContainsSubstring(op));
     }
-    CHECK_THAT(shown, ContainsSubstring("64 samples in 16 chunks of 4") && ContainsSubstring("as a whole"));
+    CHECK_THAT(shown, ContainsSubstring("64 samples in 64 chunks of 1") && ContainsSubstring("as a whole"));
     CHECK_THAT(shown, ContainsSubstring(std::to_string(program.workspace_bytes()) + " bytes"));
     CHECK_THAT(shown, ContainsSubstring("reads 1480 values"));  // 64 x 20 + 20 x 10
     CHECK_THAT(shown, ContainsSubstring("[64, 20] [20, 10]") && ContainsSubstring("[64, 10]"));

@@ -5,7 +5,7 @@ using namespace autodiff;
 using namespace tests;
 
 TEST_CASE("stages are cut into chunks by cost, with tails, for any batch") {
-  for (const int n : {1, 2, 7, 15, 16, 17, 37, 128, 1000}) {
+  for (const int n : {1, 2, 7, 37, 63, 64, 65, 128, 1000}) {
     for (const int wanted : {1, 2, 3, 5, 16, 400}) {
       INFO(n << " samples, " << wanted << " chunks wanted");
       Graph g;
@@ -18,8 +18,8 @@ TEST_CASE("stages are cut into chunks by cost, with tails, for any batch") {
       const Program program = compile(g, {y, total, columns, dw});
       const Stage& stage = first_chunked(program);
       CHECK(stage.samples == n);
-      CHECK(stage.chunks <= std::min({n, 16, wanted}));
-      CHECK(2 * stage.chunks >= std::min({n, 16, wanted}));
+      CHECK(stage.chunks <= std::min({n, most_partials, wanted}));
+      CHECK(2 * stage.chunks >= std::min({n, most_partials, wanted}));
       CHECK((stage.chunks - 1) * stage.chunk < n);
       CHECK(stage.chunks * stage.chunk >= n);
     }
@@ -33,8 +33,8 @@ TEST_CASE("what is inside a stage never touches the arena") {
   const Program program = compile(g, {total}, {.threads = 1});
   const Plan& plan = program.plan();
   CHECK(plan.stages.size() == 1);
-  CHECK(plan.scratch_bytes == 2 * 8 * 64 * sizeof(float));  // two values of a chunk of 8 samples
-  CHECK(plan.arena_bytes <= (16 + 2) * alignment);          // 16 partial sums of one float, and the output
+  CHECK(plan.scratch_bytes == 2 * 2 * 64 * sizeof(float));  // two values of a chunk of 2 samples
+  CHECK(plan.arena_bytes <= (64 + 2) * alignment);          // 64 partial sums of one float, and the output
   CHECK(program.workspace_bytes() == plan.arena_bytes + plan.scratch_bytes);
   const Program three = compile(g, {total}, {.threads = 3});
   CHECK(three.workspace_bytes() == plan.arena_bytes + 3 * plan.scratch_bytes);
@@ -59,16 +59,16 @@ TEST_CASE("ops that need all samples wait for them") {
 TEST_CASE("after a sum over all samples, chunks begin again") {
   Graph g;
   Sources s{g};
-  const Value x = s.batch({37, 4});
+  const Value x = s.batch({130, 4});
   const Value centred = ballast(ballast(x) - mean(ballast(x), {.axes = {0}}));
   const Value spread = mean(square(centred), {.axes = {0}});
   const Value normal = ballast(centred / sqrt(spread + 1e-3f));
   check_outputs(g, s, {normal, gradient(sum(normal * x), x)});
   const Program program = compile(g, {normal});
   REQUIRE(program.plan().stages.size() == 4);    // the mean, the spread, its root as a whole, the quotient
-  CHECK(program.plan().stages[0].chunks == 13);  // of 3 samples: 16 is the most where there are sums to add
-  CHECK(program.plan().stages[1].chunks == 13);
-  CHECK(program.plan().stages[3].chunks == 37);
+  CHECK(program.plan().stages[0].chunks == 44);  // of 3 samples: 64 is the most where there are sums to add
+  CHECK(program.plan().stages[1].chunks == 44);
+  CHECK(program.plan().stages[3].chunks == 130);
   CHECK_FALSE(program.plan().stages[2].chunked);
 }
 
@@ -100,18 +100,20 @@ TEST_CASE("products with large matrices meet all samples at once, on all threads
     for (const int threads : {1, 2, 3, 16}) {
       Program program =
           compile(g, outputs, {.backends = kernels::parse_backends(row->name), .threads = threads});
-      std::size_t products = 0, cut = 0;
+      std::size_t products = 0, cut = 0, left_to_blas = 0;  // which an old OpenBLAS on a newer CPU is not
       for (const Stage& stage : program.plan().stages) {
         for (const Step& step : stage.steps) {
           if (!step.row.op.starts_with("matmul")) continue;
           ++products;
           CHECK_FALSE(stage.chunked);
           cut += step.parts.size() > 1;
+          left_to_blas += step.launch.backend == "blas";
           CHECK(step.parts.size() <= static_cast<std::size_t>(threads));
         }
       }
       CHECK(products == 6);
-      CHECK(cut == (threads > 1 && row->name != "blas" ? products : 0));
+      CHECK(cut == (threads > 1 ? products - left_to_blas : 0));
+      if (row->name != "blas") CHECK(left_to_blas == 0);
       filled.bind(program, g);
       program.run();
       std::vector<Floats> got;

@@ -66,7 +66,7 @@ struct Step {
 };
 
 /// Partial results of reductions take memory: so many chunks has a stage with one at the most.
-inline constexpr int most_partials = 16;
+inline constexpr int most_partials = 64;
 
 /// output[i] = sum over chunks of partial[chunk][i], in the order of the chunks, formed in double; or what
 /// the op says (Op::combine).

@@ -142,7 +142,7 @@ void Program::run_steps(const Stage& stage, int chunk, int slot, Clock clock) {
 }
 
 void Program::combine(const Stage& stage) const {
-  constexpr std::size_t block = 8192;
+  constexpr std::size_t block = 8192, side_by_side = 256;
   for (const Combination& c : stage.combinations) {
     const std::byte* partials = address(c.partials, 0, 0);
     float* out = reinterpret_cast<float*>(address(c.output, 0, 0));
@@ -156,13 +156,15 @@ void Program::combine(const Stage& stage) const {
     }
     const auto blocks = static_cast<int>((c.size + block - 1) / block);
     const auto add_block = [&](int b) {
-      const std::size_t begin = static_cast<std::size_t>(b) * block, end = std::min(c.size, begin + block);
-      for (std::size_t i = begin; i < end; ++i) {
-        double sum = 0;
+      const std::size_t first = static_cast<std::size_t>(b) * block, end = std::min(c.size, first + block);
+      for (std::size_t begin = first; begin < end; begin += side_by_side) {
+        const std::size_t count = std::min(side_by_side, end - begin);
+        std::array<double, side_by_side> sums{};
         for (std::size_t k = 0; k < static_cast<std::size_t>(stage.chunks); ++k) {
-          sum += static_cast<double>(reinterpret_cast<const float*>(partials + k * c.partials.stride)[i]);
+          const float* part = reinterpret_cast<const float*>(partials + k * c.partials.stride) + begin;
+          for (std::size_t i = 0; i < count; ++i) sums[i] += static_cast<double>(part[i]);
         }
-        out[i] = static_cast<float>(sum);
+        for (std::size_t i = 0; i < count; ++i) out[begin + i] = static_cast<float>(sums[i]);
       }
     };
     if (plan_->slots > 1) {

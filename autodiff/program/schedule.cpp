@@ -42,17 +42,19 @@ void Compiler::find_readers() {
 }
 
 // Into how many chunks a stage is cut. Never by the number of threads: results must not depend on it. Each
-// chunk must be worth a task (some 40 us of arithmetic) and must not be dominated by what every chunk reads
-// or writes anew: parameters, and the partial results of reductions (at 100 GFLOP/s and 20 GB/s, 30
-// operations a byte cost 17 %).
+// chunk must be worth a task (some 40 us of arithmetic, where an element takes as long as five operations)
+// and must not be dominated by what every chunk reads or writes anew: parameters, and the partial results of
+// reductions (at 100 GFLOP/s and 20 GB/s, 60 operations a byte cost 8 %). Else the more chunks the better:
+// what is between the steps of one then stays in the second-level cache.
 int Compiler::chunks_for(const std::vector<int>& nodes) {
   if (options_.device != Device::cpu) return 1;
-  constexpr double operations_per_task = 4e6, operations_per_byte = 30;
-  double flops = 0, shared_bytes = 1;
+  constexpr double operations_per_task = 4e6, operations_per_byte = 60, operations_per_element = 5;
+  double operations = 0, shared_bytes = 1;
   int most = 4096;
   for (const int id : nodes) {
     const Node& n = node(id);
-    flops += n.op->flops(input_shapes(id), n.shape);
+    operations +=
+        n.op->flops(input_shapes(id), n.shape) + operations_per_element * static_cast<double>(n.shape.size());
     if (info(id).role == BatchRole::reduce) {
       shared_bytes += 4.0 * static_cast<double>(n.shape.size());
       most = most_partials;
@@ -61,7 +63,8 @@ int Compiler::chunks_for(const std::vector<int>& nodes) {
       if (!in.batched()) shared_bytes += 4.0 * static_cast<double>(in.shape().size());
     }
   }
-  const double count = std::min(flops / operations_per_task, flops / (operations_per_byte * shared_bytes));
+  const double count =
+      std::min(operations / operations_per_task, operations / (operations_per_byte * shared_bytes));
   const int chunks = std::clamp(static_cast<int>(std::min(count, 1.0 * most)), 1, std::max(1, samples_));
   const int chunk = std::max(1, (samples_ + chunks - 1) / chunks);
   return std::max(1, (samples_ + chunk - 1) / chunk);  // without empty ones at the end

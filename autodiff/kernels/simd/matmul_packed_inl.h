@@ -24,7 +24,6 @@ constexpr int tile_rows = 8;  // 32 registers: 8 x 3 sums
 constexpr int tile_rows = 4;  // 16 registers: 4 x 3 sums
 #endif
 constexpr int tile_vectors = 3;
-constexpr std::size_t line = 16;      // of the cache
 constexpr std::size_t block_k = 512;  // a strip of b is at most 96 KiB
 
 // Products in which rows of a are packed: they are read often enough. Else rows of 4 KiB fall into the same
@@ -176,8 +175,8 @@ void packed_strip(std::size_t m, std::size_t k, const Matrix& a, bool packs_a, f
     if (packs_a && a.row == 1) {
       if (!is_last) fetch = {a.at(i + tile_rows, 0), a.column};
     } else if (next_b && fetched < packed_row) {
-      fetch = by_rows ? Fetch{next_b + fetched, b.row} : Fetch{next_b + fetched * b.column, line};
-      fetched += line;
+      fetch = by_rows ? Fetch{next_b + fetched, b.row} : Fetch{next_b + fetched * b.column, cache_line};
+      fetched += cache_line;
     }
     packed_tile<C, add>(k, rows, packed, packed_row, c, c_row, next_c, fetch);
   }

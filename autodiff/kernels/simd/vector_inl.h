@@ -35,6 +35,8 @@ using Vector = hn::Vec<Full>;
 template <class D>
 constexpr std::size_t lanes = hn::MaxLanes(D());
 
+constexpr std::size_t cache_line = 16;  // floats, on most CPUs
+
 /// The same pointer or number, of which the compiler forgets how it came about. Without this g++ computes all
 /// addresses of a tile before the loops around it, and keeps them where its sums should be.
 template <class T>

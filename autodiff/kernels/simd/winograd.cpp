@@ -187,7 +187,15 @@ void conv2d_packed(D d, const PackedConv2dDims& dims, const float* x, const floa
   for (std::size_t first = 0; first < s.tiles; first += s.block) {
     const std::size_t count = std::min(s.block, s.tiles - first);
     transform_patches(d, dims, s, x, first, count, v);
+    // While they are multiplied, the rows that the block is scattered to are fetched, line by line.
+    const Place begin(s, first), last(s, first + count - 1);
+    const std::ptrdiff_t row = std::ptrdiff_t{dims.ow} * dims.out;
+    const float* next = y + (std::ptrdiff_t{begin.n} * dims.oh + begin.i) * row;
+    const float* end = y + (std::ptrdiff_t{last.n} * dims.oh + std::min(last.i + tile, dims.oh)) * row;
     for (std::size_t p = 0; p < products; ++p) {
+      const std::ptrdiff_t share = (end - next) / static_cast<std::ptrdiff_t>(products - p);
+      for (const float* share_end = next + share; next < share_end; next += cache_line)
+        __builtin_prefetch(next, 1);
       product(d, count, s.out_row, s.in, {v + p * s.v_step, s.in_row, 1}, u + p * s.u_step, s.u_row,
               m + p * s.m_step, false);
     }
