@@ -1,4 +1,6 @@
 // Stages: how a program is cut into chunks of samples, and what has to wait for all of them.
+#include <algorithm>
+
 #include "tests/programs.h"
 
 using namespace autodiff;
@@ -186,5 +188,49 @@ TEST_CASE("a single row and a large matrix are shared by the threads as well") {
     program.run();
     got.push_back(output_of(program, y));
     CHECK(got.back() == got.front());
+  }
+}
+
+TEST_CASE("a few rows meet a large matrix by panels where it stays as it is, with the same bits") {
+  Graph g;
+  const Value w = g.parameter("w", {300, 600}), v = g.parameter("v", {600, 200});
+  const Value narrow = g.parameter("narrow", {200, 40});
+  Sources s{g};
+  const Value x = s.batch({3, 300});
+  const Value hidden = tanh(matmul(x, w)), y = matmul(matmul(hidden, square(v)), narrow);
+  const Filled filled = fill(s.list, Seed{5});
+  Floats weights(300 * 600), others(600 * 200), last(200 * 40);
+  for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(i % 17) * 0.01f - 0.08f;
+  for (std::size_t i = 0; i < others.size(); ++i) others[i] = static_cast<float>(i % 13) * 0.01f;
+  for (std::size_t i = 0; i < last.size(); ++i) last[i] = static_cast<float>(i % 11) * 0.1f - 0.5f;
+  for (const kernels::Backend* row : kernels::enabled_backends()) {
+    for (const int threads : {1, 2, 3, 16}) {
+      INFO(row->name << " on " << threads);
+      const auto packed = [](const Program& program) {
+        const Ops ops = ops_of(program);
+        return std::count(ops.begin(), ops.end(), "pack_columns");
+      };
+      const auto run = [&](Program& program) {
+        filled.bind(program, g);
+        program.bind(w, weights);
+        program.bind(v, others);
+        program.bind(narrow, last);
+        program.run();
+        return output_of(program, y);
+      };
+      CompileOptions options{.backends = kernels::parse_backends(row->name), .threads = threads};
+      Program plain = compile(g, {y}, options);
+      CHECK(packed(plain) == 0);
+      options.parameters_stay = true;
+      Program program = compile(g, {y}, options);
+      CHECK(unsound(program, g) == "");
+      // Of those that are parameters, and long enough for two panels.
+      const bool by_element = plain.plan().stages[0].steps[0].launch.backend != "blas";
+      CHECK(packed(program) == (by_element ? 1 : 0));
+      const Floats want = run(plain);
+      CHECK(run(program) == want);
+      for (float& weight : weights) weight = -weight;
+      CHECK(run(program) == run(plain));
+    }
   }
 }

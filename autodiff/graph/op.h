@@ -79,6 +79,7 @@ struct Packing {
   std::shared_ptr<const Op> pack, rest;
   std::size_t input = 0;
   Shape shape = {};
+  bool once = false;  ///< not worth its time in every run, only where the input stays as it is
 };
 
 class Op {

@@ -11,11 +11,13 @@ void Compiler::pack_inputs() {
   if (options_.device != Device::cpu) return;
   std::map<int, Packing> packings;
   for (int id = 0; id < graph_->size(); ++id) {
-    if (!runs(id) || info(id).role != BatchRole::map) continue;
+    if (!runs(id) || info(id).role == BatchRole::reduce) continue;
     const std::vector<Shape> inputs = input_shapes(id);
     if (auto packing = node(id).op->packing(
             {.inputs = inputs, .output = node(id).shape, .backends = options_.backends})) {
-      packings[id] = std::move(*packing);
+      const Node& packed = node(node(id).inputs[packing->input].id);
+      const bool stays = options_.parameters_stay && !packed.op && packed.source != Source::input;
+      if (packing->once ? stays : info(id).role == BatchRole::map) packings[id] = std::move(*packing);
     }
   }
   if (packings.empty()) return;
