@@ -1,3 +1,5 @@
+// Products of matrices and of stacks of them. A long file: a product is cut into parts for threads, and into
+// panels for a few rows, by the same sizes.
 #include "autodiff/graph/matmul.h"
 
 #include <algorithm>

@@ -44,11 +44,11 @@ void Compiler::find_readers() {
 // Into how many chunks a stage is cut. Never by the number of threads: results must not depend on it. Each
 // chunk must be worth a task (some 40 us of arithmetic, where an element takes as long as five operations)
 // and must not be dominated by what every chunk reads or writes anew: parameters, and the partial results of
-// reductions (at 100 GFLOP/s and 20 GB/s, 60 operations a byte cost 8 %). Else the more chunks the better:
+// reductions (at 100 GFLOP/s and 20 GB/s, 30 operations a byte cost 17 %). Else the more chunks the better:
 // what is between the steps of one then stays in the second-level cache.
 int Compiler::chunks_for(const std::vector<int>& nodes) {
   if (options_.device != Device::cpu) return 1;
-  constexpr double operations_per_task = 4e6, operations_per_byte = 60, operations_per_element = 5;
+  constexpr double operations_per_task = 4e6, operations_per_byte = 30, operations_per_element = 5;
   double operations = 0, shared_bytes = 1;
   int most = 4096;
   for (const int id : nodes) {
