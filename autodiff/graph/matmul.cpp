@@ -29,6 +29,18 @@ struct Calls {
   std::ptrdiff_t a = 0, b = 0, c = 0;
 };
 
+// The call with operands that begin so many elements further on.
+Launch further_on(Launch one, std::ptrdiff_t a, std::ptrdiff_t b, std::ptrdiff_t c) {
+  const std::size_t scratch_bytes = one.scratch_bytes;
+  return {one.backend,
+          [a, b, c, run = std::move(one.run)](const void* const* in, void* out) {
+            const std::array<const void*, 3> inputs{static_cast<const float*>(in[0]) + a,
+                                                    static_cast<const float*>(in[1]) + b, in[2]};
+            run(inputs.data(), static_cast<float*>(out) + c);
+          },
+          scratch_bytes};
+}
+
 // Into how many parts a product is worth cutting, if there are so many. A few rows only wait for the memory
 // of b: 10 operations in the time of a float.
 int parts_for(const kernels::MatmulDims& d, int most) {
@@ -82,21 +94,17 @@ class PackedMatmulOp final : public OpBase<PackedMatmulOp> {
     const kernels::MatmulDims whole = sized(args.inputs);
     const auto bound = [&](int part) { return panels(whole.n) * part / args.parts * panel; };
     Launch out{.backend = backend_->name, .run = {}};
-    std::vector<std::function<void(const void* const*, void*)>> calls;
+    std::vector<Launch> calls;
     for (int first = bound(args.part); first < std::min(whole.n, bound(args.part + 1)); first += panel) {
       kernels::MatmulDims d = whole;
       d.n = std::min(panel, whole.n - first);
       d.ldc = whole.n;
-      const Launch one = launch_of(*backend_, &kernels::Backend::matmul, d);
-      out.scratch_bytes = std::max(out.scratch_bytes, one.scratch_bytes);
-      calls.push_back(
-          [run = one.run, b = std::ptrdiff_t{first} * d.k, first](const void* const* in, void* c) {
-            const std::array<const void*, 3> inputs{in[0], static_cast<const float*>(in[1]) + b, in[2]};
-            run(inputs.data(), static_cast<float*>(c) + first);
-          });
+      calls.push_back(further_on(launch_of(*backend_, &kernels::Backend::matmul, d), 0,
+                                 std::ptrdiff_t{first} * d.k, first));
+      out.scratch_bytes = std::max(out.scratch_bytes, calls.back().scratch_bytes);
     }
     out.run = [calls = std::move(calls)](const void* const* in, void* c) {
-      for (const auto& call : calls) call(in, c);
+      for (const Launch& call : calls) call.run(in, c);
     };
     return out;
   }
@@ -231,14 +239,7 @@ class MatmulOp final : public OpBase<MatmulOp> {
     const std::ptrdiff_t a = columns ? 0 : d.transpose_a ? first : first * d.lda;
     const std::ptrdiff_t b = !columns ? 0 : d.transpose_b ? first * d.ldb : first;
     const std::ptrdiff_t c = columns ? first : first * d.ldc;
-    Launch one = choose_launch(args.backends, &kernels::Backend::matmul, d);
-    return {one.backend,
-            [a, b, c, run = std::move(one.run)](const void* const* in, void* out) {
-              const std::array<const void*, 3> inputs{static_cast<const float*>(in[0]) + a,
-                                                      static_cast<const float*>(in[1]) + b, in[2]};
-              run(inputs.data(), static_cast<float*>(out) + c);
-            },
-            one.scratch_bytes};
+    return further_on(choose_launch(args.backends, &kernels::Backend::matmul, d), a, b, c);
   }
   // One call where a stack is one long matrix: its rows, where they meet the same b, and the k of a sum over
   // the stack, which is always of a^T b. Else one call for each matrix.
