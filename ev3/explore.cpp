@@ -135,10 +135,12 @@ std::vector<Candidate> Explorer::explore(const Model& model, const Batches& batc
       return;
     }
     candidate.losses.reserve(static_cast<std::size_t>(length));
-    autodiff::AlignedBuffer<float> gradient(model.params.size());
-    const std::span<float> params = candidate.params.values();
     const bool from_start = options_.weight_decay_from == WeightDecayFrom::start;
-    const std::span<const float> decay_from = from_start ? model.params.values() : params;
+    const nn::Update update{.optimizer = optimizer,
+                            .state = states[c],
+                            .parameters = candidate.params.values(),
+                            .decay_from = from_start ? model.params.values() : std::span<const float>{},
+                            .clip_norm = options_.clip_norm};
     datasets::Batch buffer;
     for (int t = 0; t < length; ++t) {
       if (progress && progress->stop) return;
@@ -146,10 +148,7 @@ std::vector<Candidate> Explorer::explore(const Model& model, const Batches& batc
       const std::int64_t number = first_batch + static_cast<std::int64_t>(index) * length + t;
       const BatchView batch = batches.read(number, buffer);
       candidate.losses.push_back(
-          gradients_[c](params, batch.features, batch.target(), gradient, {noise_, number}));
-      if (options_.clip_norm) nn::clip_by_norm(gradient, *options_.clip_norm);
-      nn::update(optimizer, states[c], gradient, decay_from, params);
-      gradients_[c].update_statistics(params);
+          gradients_[c].step(update, batch.features, batch.target(), {noise_, number}));
       if (progress) ++progress->steps;
     }
   };

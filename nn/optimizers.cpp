@@ -12,73 +12,11 @@ namespace {
 
 using autodiff::fail;
 using autodiff::text;
-using namespace autodiff::kernels;  // what happens to one element
-
-// The arrays of one update, or of a part of the parameters.
-struct Arrays {
-  std::span<const float> g, decay_from;
-  std::span<float> p, moments[2];
-
-  Arrays part(std::size_t begin, std::size_t size) const {
-    Arrays out{g.subspan(begin, size), decay_from.subspan(begin, size), p.subspan(begin, size), {}};
-    for (std::size_t i = 0; i < 2; ++i) {
-      if (!moments[i].empty()) out.moments[i] = moments[i].subspan(begin, size);
-    }
-    return out;
-  }
-};
-
-void step(const Sgd& o, const Arrays& a, float lr, std::int64_t) {
-  const std::size_t n = a.p.size();
-  const float *g = a.g.data(), mu = o.momentum;
-  float* p = a.p.data();
-  if (mu == 0) {
-    for (std::size_t i = 0; i < n; ++i) sgd_element(lr, g[i], p[i]);
-    return;
-  }
-  float* v = a.moments[0].data();
-  if (o.nesterov) {
-    for (std::size_t i = 0; i < n; ++i) nesterov_element(lr, mu, g[i], v[i], p[i]);
-  } else {
-    for (std::size_t i = 0; i < n; ++i) momentum_element(lr, mu, g[i], v[i], p[i]);
-  }
-}
+using autodiff::kernels::UpdateDims;
+using autodiff::kernels::UpdateScalars;
 
 float unbiased(float b, std::int64_t t) {
   return static_cast<float>(1 / (1 - std::pow(static_cast<double>(b), static_cast<double>(t))));
-}
-
-void adam(const AdamW& o, const Arrays& a, float lr, std::int64_t t) {
-  const autodiff::kernels::AdamwDims dims{.n = a.p.size(),
-                                          .learning_rate = lr,
-                                          .b1 = o.b1,
-                                          .b2 = o.b2,
-                                          .epsilon = o.epsilon,
-                                          .weight_decay = o.weight_decay,
-                                          .to_m = unbiased(o.b1, t),
-                                          .to_v = unbiased(o.b2, t)};
-  using autodiff::kernels::Backend;
-  const Backend& backend =
-      autodiff::kernels::choose(autodiff::kernels::default_backends(), &Backend::adamw, dims);
-  backend.adamw.run(dims, a.g.data(), a.decay_from.data(), a.moments[0].data(), a.moments[1].data(),
-                    a.p.data());
-}
-
-void step(const AdamW& o, const Arrays& a, float lr, std::int64_t t) { adam(o, a, lr, t); }
-
-void step(const Adam& o, const Arrays& a, float lr, std::int64_t t) {
-  adam({.learning_rate = 0, .b1 = o.b1, .b2 = o.b2, .epsilon = o.epsilon, .weight_decay = 0}, a, lr, t);
-}
-
-void step(const RmsProp& o, const Arrays& a, float lr, std::int64_t) {
-  const std::size_t n = a.p.size();
-  const float* g = a.g.data();
-  float *p = a.p.data(), *v = a.moments[0].data(), *u = o.momentum == 0 ? nullptr : a.moments[1].data();
-  for (std::size_t i = 0; i < n; ++i) {
-    const float scaled = rmsprop_element(o.decay, o.epsilon, g[i], v[i]);
-    if (u) u[i] = o.momentum * u[i] + scaled;
-    p[i] -= lr * (u ? u[i] : scaled);
-  }
 }
 
 void want(const char* what, float value, bool good) {
@@ -108,6 +46,19 @@ struct Check {
     want("epsilon (want above 0)", o.epsilon, o.epsilon > 0 && std::isfinite(o.epsilon));
   }
 };
+
+UpdateScalars scalars(const Optimizer& optimizer, const UpdateDims& d, std::int64_t updates) {
+  UpdateScalars out{.learning_rate = static_cast<float>(learning_rate(optimizer)(updates))};
+  if (d.kind == UpdateDims::Kind::adamw) {
+    out.to_m = unbiased(d.b1, updates + 1);
+    out.to_v = unbiased(d.b2, updates + 1);
+  }
+  return out;
+}
+
+float* moments(OptimizerState& state, std::size_t which) {
+  return which < state.moments.size() ? state.moments[which].data() : nullptr;
+}
 
 struct Describe {
   std::string operator()(const Sgd& o) const {
@@ -146,22 +97,8 @@ OptimizerState initial_state(const Optimizer& optimizer, std::size_t size) {
 
 void update(const Optimizer& optimizer, OptimizerState& state, std::span<const float> gradient,
             std::span<const float> decay_from, std::span<float> parameters) {
-  const auto lr = static_cast<float>(learning_rate(optimizer)(state.step));
+  PartialUpdate(optimizer, state, decay_from, parameters)(0, gradient);
   ++state.step;
-  Arrays all{gradient, decay_from, parameters, {}};
-  for (std::size_t i = 0; i < state.moments.size(); ++i) {
-    all.moments[i] = {state.moments[i].data(), state.moments[i].size()};
-  }
-  const auto run = [&](const Arrays& arrays) {
-    std::visit([&](const auto& o) { step(o, arrays, lr, state.step); }, optimizer);
-  };
-  constexpr std::size_t block = 64 << 10;  // on several threads where it is worth it
-  const std::size_t n = parameters.size();
-  if (n < 4 * block) return run(all);
-  autodiff::kernels::parallel_for(static_cast<int>((n + block - 1) / block), [&](int b) {
-    const std::size_t begin = static_cast<std::size_t>(b) * block;
-    run(all.part(begin, std::min(block, n - begin)));
-  });
 }
 
 UpdateDims update_dims(const Optimizer& optimizer, std::size_t size) {
@@ -186,13 +123,31 @@ UpdateDims update_dims(const Optimizer& optimizer, std::size_t size) {
 }
 
 UpdateScalars update_scalars(const Optimizer& optimizer, std::int64_t updates) {
-  const UpdateDims d = update_dims(optimizer, 0);
-  UpdateScalars out{.learning_rate = static_cast<float>(learning_rate(optimizer)(updates))};
-  if (d.kind == UpdateDims::Kind::adamw) {
-    out.to_m = unbiased(d.b1, updates + 1);
-    out.to_v = unbiased(d.b2, updates + 1);
-  }
-  return out;
+  return scalars(optimizer, update_dims(optimizer, 0), updates);
+}
+
+PartialUpdate::PartialUpdate(const Optimizer& optimizer, OptimizerState& state,
+                             std::span<const float> decay_from, std::span<float> parameters)
+    : all_{.dims = update_dims(optimizer, 0),
+           .scalars = scalars(optimizer, all_.dims, state.step),
+           .arrays = {decay_from.data(), moments(state, 0), moments(state, 1), parameters.data()}} {
+  using autodiff::kernels::Backend;
+  kernel_ = choose(autodiff::kernels::default_backends(), &Backend::update, all_.dims).update.run;
+}
+
+void PartialUpdate::operator()(std::size_t first, std::span<const float> gradient) const {
+  constexpr std::size_t block = 64 << 10;
+  const std::size_t n = gradient.size();
+  const auto part = [&](std::size_t begin, std::size_t size) {
+    UpdateDims dims = all_.dims;
+    dims.n = size;
+    kernel_(dims, all_.scalars, gradient.data() + begin, all_.arrays.at(first + begin));
+  };
+  if (n < 4 * block) return part(0, n);
+  autodiff::kernels::parallel_for(static_cast<int>((n + block - 1) / block), [&](int b) {
+    const std::size_t begin = static_cast<std::size_t>(b) * block;
+    part(begin, std::min(block, n - begin));
+  });
 }
 
 double norm(std::span<const float> x) {

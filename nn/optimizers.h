@@ -7,7 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include "autodiff/kernels/device.h"
+#include "autodiff/kernels/backend.h"
 #include "autodiff/tensor/buffer.h"
 #include "nn/schedules.h"
 
@@ -68,9 +68,26 @@ inline void update(const Optimizer& optimizer, OptimizerState& state, std::span<
   update(optimizer, state, gradient, parameters, parameters);
 }
 
-/// The same as kernels for a device take it: what is fixed, and what changes after so many updates.
+/// What kernels want to know: what is fixed, and what changes after so many updates.
 autodiff::kernels::UpdateDims update_dims(const Optimizer& optimizer, std::size_t size);
 autodiff::kernels::UpdateScalars update_scalars(const Optimizer& optimizer, std::int64_t updates);
+
+/// The next step of an optimizer, part by part: for those who have the gradient in parts. Every parameter
+/// must come once; then the caller counts the step in the state.
+class PartialUpdate {
+ public:
+  /// All memory must stay where it is; arguments as those of update().
+  PartialUpdate(const Optimizer& optimizer, OptimizerState& state, std::span<const float> decay_from,
+                std::span<float> parameters);
+  /// Of as many parameters as there are elements, from `first` on; on several threads where it is worth it.
+  void operator()(std::size_t first, std::span<const float> gradient) const;
+  /// For kernels that do the rest.
+  const autodiff::kernels::ParameterUpdate& all() const { return all_; }
+
+ private:
+  autodiff::kernels::ParameterUpdate all_;
+  decltype(autodiff::kernels::Backend::update.run) kernel_;
+};
 
 /// The Euclidean norm, formed in double.
 double norm(std::span<const float> x);

@@ -89,10 +89,45 @@ void LossGradient::bind(std::span<const float> parameters, std::span<float> grad
   }
   bound_.parameters = parameters.data();
   bound_.gradient = gradient.data();
+  stored_.assign(1, {});
+  for (std::size_t i = 0; i < s.gradients.size(); ++i) {
+    const auto& [value, first, size] = s.gradients[i];
+    const auto parameter = std::ranges::find(s.parameters, first, &Slot::offset)->value;
+    stored_.back().size = first - stored_.back().first;
+    if (program_.update_by(value, parameter, first)) stored_.push_back({first + size, 0});
+  }
+  stored_.back().size = gradient.size() - stored_.back().first;
 }
 
 float LossGradient::operator()(std::span<const float> parameters, std::span<const float> features,
                                const Target& target, std::span<float> gradient, const Noise& noise) {
+  return run(parameters, features, target, gradient, noise, nullptr);
+}
+
+float LossGradient::step(const Update& update, std::span<const float> features, const Target& target,
+                         const Noise& noise) {
+  const std::span<float> parameters = update.parameters;
+  if (gradient_.size() == 0) gradient_ = autodiff::AlignedBuffer<float>(layout().size());
+  const PartialUpdate partial(update.optimizer, update.state,
+                              update.decay_from.empty() ? parameters : update.decay_from, parameters);
+  // Large parameters are updated while their gradient is formed, where nobody wants the whole before.
+  const bool meanwhile = !update.clip_norm && !divides(partial.all().dims.kind);
+  const float loss =
+      run(parameters, features, target, gradient_, noise, meanwhile ? &partial.all() : nullptr);
+  if (update.clip_norm) clip_by_norm(gradient_, *update.clip_norm);
+  if (meanwhile) {
+    for (const Range& r : stored_) partial(r.first, std::span(gradient_).subspan(r.first, r.size));
+  } else {
+    partial(0, gradient_);
+  }
+  ++update.state.step;
+  update_statistics(parameters);
+  return loss;
+}
+
+float LossGradient::run(std::span<const float> parameters, std::span<const float> features,
+                        const Target& target, std::span<float> gradient, const Noise& noise,
+                        const autodiff::kernels::ParameterUpdate* update) {
   const Shared& s = *shared_;
   if (parameters.size() != s.layout->size() || gradient.size() != s.layout->size()) {
     fail("training: want ", s.layout->size(), " parameters and as many gradients, got ", parameters.size(),
@@ -111,7 +146,7 @@ float LossGradient::operator()(std::span<const float> parameters, std::span<cons
     }
     program_.bind(s.dropout_keys, std::span<const std::int32_t>(dropout_keys_));
   }
-  program_.run();
+  update ? program_.run(*update) : program_.run();
   for (const ParameterInfo& info : s.layout->entries()) {
     if (info.kind == Kind::statistic) std::fill_n(gradient.data() + info.offset, info.shape.size(), 0.0f);
   }
@@ -130,19 +165,15 @@ TrainingStep::TrainingStep(const Network& net, const Loss& loss, const Optimizer
       optimizer_(optimizer),
       state_(initial_state(optimizer, gradient_of_.layout().size())),
       clip_norm_(options.clip_norm),
-      seed_(options.seed),
-      gradient_(gradient_of_.layout().size()) {
+      seed_(options.seed) {
   check(optimizer);
   if (clip_norm_ && !(*clip_norm_ > 0)) fail("training: want a clip_norm above 0, got ", *clip_norm_);
 }
 
 float TrainingStep::run(Parameters& parameters, std::span<const float> features, const Target& target) {
   const Noise noise{.seed = seed_, .step = state_.step};
-  const float loss = gradient_of_(parameters.values(), features, target, gradient_, noise);
-  if (clip_norm_) clip_by_norm(gradient_, *clip_norm_);
-  update(optimizer_, state_, gradient_, parameters.values());
-  gradient_of_.update_statistics(parameters.values());
-  return loss;
+  return gradient_of_.step({optimizer_, state_, parameters.values(), {}, clip_norm_}, features, target,
+                           noise);
 }
 
 }  // namespace nn

@@ -44,6 +44,17 @@ struct GradientOptions {
   Teachers teachers = {};
 };
 
+/// What a step of training changes.
+struct Update {
+  const Optimizer& optimizer;
+  OptimizerState& state;
+  std::span<float> parameters;
+  /// Those that weight decay is computed from; empty: `parameters` themselves.
+  std::span<const float> decay_from = {};
+  /// Largest norm of the gradient; larger ones are scaled down (Pascanu, Mikolov, Bengio 2013).
+  std::optional<double> clip_norm = {};
+};
+
 /// The loss of a network on a batch and its gradient, compiled once, in training mode: a batch norm uses the
 /// moments of the batch, dropout drops. A copy shares the compiled plan and has memory of its own, so that
 /// copies can run at the same time.
@@ -58,6 +69,11 @@ class LossGradient {
   /// allocation after the first call. Throws Error when sizes differ or the target lacks what the loss wants.
   float operator()(std::span<const float> parameters, std::span<const float> features, const Target& target,
                    std::span<float> gradient, const Noise& noise = {});
+  /// A step: the loss before it. To the last bit what operator(), clip_by_norm(), update() and
+  /// update_statistics() do one after the other; but by SGD without clip_norm, large parameters are updated
+  /// while their gradient is formed, which is not stored then.
+  float step(const Update& update, std::span<const float> features, const Target& target,
+             const Noise& noise = {});
   /// Replaces the statistics in `parameters` by those that the last call has computed from the parameters it
   /// was given and its batch. To be called after the optimizer's update.
   void update_statistics(std::span<float> parameters) const;
@@ -88,6 +104,8 @@ class LossGradient {
   static void add_teacher(Shared& shared, const Network& net, const Loss& loss, const Teachers& teachers);
   static autodiff::Program compiled(const Shared& shared, const autodiff::CompileOptions& options);
   void bind(std::span<const float> parameters, std::span<float> gradient);
+  float run(std::span<const float> parameters, std::span<const float> features, const Target& target,
+            std::span<float> gradient, const Noise& noise, const autodiff::kernels::ParameterUpdate* update);
 
   std::shared_ptr<const Shared> shared_;
   autodiff::Program program_;
@@ -105,6 +123,12 @@ class LossGradient {
     ~Bound() = default;
   };
   Bound bound_;
+  /// Of step(): parts of the block of parameters whose gradient is stored, and that gradient.
+  struct Range {
+    std::size_t first = 0, size = 0;
+  };
+  std::vector<Range> stored_;
+  autodiff::AlignedBuffer<float> gradient_;
 };
 
 struct TrainingOptions {
@@ -143,7 +167,6 @@ class TrainingStep {
   OptimizerState state_;
   std::optional<double> clip_norm_;
   autodiff::Seed seed_;
-  autodiff::AlignedBuffer<float> gradient_;
 };
 
 }  // namespace nn

@@ -36,32 +36,8 @@ TEST_CASE("what a device is told of an optimizer gives the same bits as the opti
       const kernels::UpdateDims d = nn::update_dims(optimizer, n);
       const kernels::UpdateScalars s = nn::update_scalars(optimizer, state.step);
       nn::update(optimizer, state, g, p);
-      using Kind = kernels::UpdateDims::Kind;
       for (std::size_t i = 0; i < n; ++i) {
-        switch (d.kind) {
-          case Kind::sgd:
-            kernels::sgd_element(s.learning_rate, g[i], q[i]);
-            break;
-          case Kind::momentum:
-            kernels::momentum_element(s.learning_rate, d.momentum, g[i], m[i], q[i]);
-            break;
-          case Kind::nesterov:
-            kernels::nesterov_element(s.learning_rate, d.momentum, g[i], m[i], q[i]);
-            break;
-          case Kind::adamw:
-            kernels::adamw_element(
-                {n, s.learning_rate, d.b1, d.b2, d.epsilon, d.weight_decay, s.to_m, s.to_v}, g[i], q[i], m[i],
-                v[i], q[i]);
-            break;
-          case Kind::rmsprop:
-            kernels::sgd_element(s.learning_rate, kernels::rmsprop_element(d.decay, d.epsilon, g[i], m[i]),
-                                 q[i]);
-            break;
-          case Kind::rmsprop_momentum:
-            kernels::momentum_element(s.learning_rate, d.momentum,
-                                      kernels::rmsprop_element(d.decay, d.epsilon, g[i], m[i]), v[i], q[i]);
-            break;
-        }
+        kernels::update_element(d, s, i, g.data(), {q.data(), m.data(), v.data(), q.data()});
       }
       CHECK(p == q);
     }

@@ -201,25 +201,39 @@ TEST_CASE("softmax and cross entropy of extreme logits") {
   }
 }
 
-TEST_CASE("AdamW has the bits of its definition, for every instruction set") {
-  for_each_target([](const Backend& row, const std::string&) {
-    const AdamwDims d{.n = 83,
-                      .learning_rate = 0.01f,
-                      .b1 = 0.9f,
-                      .b2 = 0.999f,
-                      .epsilon = 1e-8f,
-                      .weight_decay = 0.1f,
-                      .to_m = 3.7f,
-                      .to_v = 330};
-    const auto g = normal(d.n, 1), from = normal(d.n, 2);
-    auto m = normal(d.n, 3), v = unary(*reference_backend(), Unary::square, m), p = normal(d.n, 4);
-    auto m_want = m, v_want = v, p_want = p;
-    adamw_reference(d, g.data(), from.data(), m_want.data(), v_want.data(), p_want.data());
-    row.adamw.run(d, g.data(), from.data(), m.data(), v.data(), p.data());
-    CHECK((same(m, m_want) && same(v, v_want) && same(p, p_want)));
-    row.adamw.run(d, g.data(), p.data(), m.data(), v.data(), p.data());  // its own parameters decay
-    adamw_reference(d, g.data(), p_want.data(), m_want.data(), v_want.data(), p_want.data());
-    CHECK((same(m, m_want) && same(v, v_want) && same(p, p_want)));
+TEST_CASE("updates have the bits of their definitions, for every optimizer and instruction set") {
+  using Kind = UpdateDims::Kind;
+  const UpdateScalars scalars{.learning_rate = 0.01f, .to_m = 3.7f, .to_v = 330};
+  for_each_target([&](const Backend& row, const std::string&) {
+    for (const Kind kind :
+         {Kind::sgd, Kind::momentum, Kind::nesterov, Kind::adamw, Kind::rmsprop, Kind::rmsprop_momentum}) {
+      CAPTURE(static_cast<int>(kind));
+      UpdateDims d{.kind = kind,
+                   .n = 83,
+                   .b1 = 0.9f,
+                   .b2 = 0.999f,
+                   .epsilon = 1e-8f,
+                   .weight_decay = 0.1f,
+                   .momentum = 0.9f,
+                   .decay = 0.99f};
+      const auto g = normal(d.n, 1), from = normal(d.n, 2);
+      const bool one = kind == Kind::momentum || kind == Kind::nesterov || kind == Kind::rmsprop;
+      auto m = unary(*reference_backend(), Unary::square, normal(d.n, 3)), p = normal(d.n, 4);
+      auto v = unary(*reference_backend(), Unary::square, m);
+      auto m_want = m, v_want = v, p_want = p;
+      const auto check = [&](const float* decays, const float* decays_want) {
+        row.update.run(d, scalars, g.data(), {decays, m.data(), one ? nullptr : v.data(), p.data()});
+        update_reference(d, scalars, g.data(), {decays_want, m_want.data(), v_want.data(), p_want.data()});
+        CHECK((same(m, m_want) && same(v, v_want) && same(p, p_want)));
+      };
+      check(from.data(), from.data());
+      check(p.data(), p_want.data());  // its own parameters decay
+      d.n = 19;                        // a part of some rows
+      d.rows = 3;
+      d.row = 31;
+      d.gradient_row = 20;
+      check(from.data(), from.data());
+    }
   });
 }
 

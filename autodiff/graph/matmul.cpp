@@ -29,16 +29,28 @@ struct Calls {
   std::ptrdiff_t a = 0, b = 0, c = 0;
 };
 
-// The call with operands that begin so many elements further on.
-Launch further_on(Launch one, std::ptrdiff_t a, std::ptrdiff_t b, std::ptrdiff_t c) {
+// The call with operands that begin so many elements further on; `updates`: of a launch_update.
+Launch further_on(Launch one, std::ptrdiff_t a, std::ptrdiff_t b, std::ptrdiff_t c, bool updates = false) {
+  if (!one.run) return one;
   const std::size_t scratch_bytes = one.scratch_bytes;
   return {one.backend,
-          [a, b, c, run = std::move(one.run)](const void* const* in, void* out) {
+          [a, b, c, updates, run = std::move(one.run)](const void* const* in, void* out) {
             const std::array<const void*, 3> inputs{static_cast<const float*>(in[0]) + a,
                                                     static_cast<const float*>(in[1]) + b, in[2]};
-            run(inputs.data(), static_cast<float*>(out) + c);
+            if (!updates) return run(inputs.data(), static_cast<float*>(out) + c);
+            kernels::ParameterUpdate update = *static_cast<const kernels::ParameterUpdate*>(out);
+            update.arrays = update.arrays.at(static_cast<std::size_t>(c));
+            run(inputs.data(), &update);
           },
           scratch_bytes};
+}
+
+// By the backend that forms the product anyway, so that the bits are the same; without `run` where it cannot.
+Launch choose_update(const kernels::Backends& backends, const kernels::MatmulDims& d) {
+  const kernels::Backend& backend = choose(backends, &kernels::Backend::matmul, d);
+  const auto& entry = backend.matmul_update;
+  if (!entry.run || !entry.supports(d)) return {};
+  return launch_of(backend, &kernels::Backend::matmul_update, d);
 }
 
 // Into how many parts a product is worth cutting, if there are so many. A few rows only wait for the memory
@@ -146,7 +158,7 @@ class MatmulOp final : public OpBase<MatmulOp> {
   }
   Launch launch(const LaunchArgs& args) const override {
     const Calls calls = calls_for(args.inputs);
-    if (args.parts > 1) return launch_part(calls.each, args);
+    if (args.parts > 1) return launch_part(calls.each, args, false);
     Launch one = choose_launch(args.backends, &kernels::Backend::matmul, calls.each);
     if (calls.count == 1) return one;
     return {one.backend,
@@ -158,6 +170,11 @@ class MatmulOp final : public OpBase<MatmulOp> {
                    });
             },
             one.scratch_bytes};
+  }
+  Launch launch_update(const LaunchArgs& args) const override {
+    const Calls calls = calls_for(args.inputs);
+    if (calls.count > 1) return {};
+    return args.parts > 1 ? launch_part(calls.each, args, true) : choose_update(args.backends, calls.each);
   }
   int parts(const LaunchArgs& args) const override {
     const Calls calls = calls_for(args.inputs);
@@ -224,7 +241,7 @@ class MatmulOp final : public OpBase<MatmulOp> {
   static constexpr int grain = 48;  // rows or columns: a multiple of the kernels' tiles
 
   // Some rows of c, or some columns, whichever there are more of.
-  static Launch launch_part(kernels::MatmulDims d, const LaunchArgs& args) {
+  static Launch launch_part(kernels::MatmulDims d, const LaunchArgs& args, bool updates) {
     d.lda = d.row_of_a();
     d.ldb = d.row_of_b();
     d.ldc = d.row_of_c();
@@ -239,7 +256,9 @@ class MatmulOp final : public OpBase<MatmulOp> {
     const std::ptrdiff_t a = columns ? 0 : d.transpose_a ? first : first * d.lda;
     const std::ptrdiff_t b = !columns ? 0 : d.transpose_b ? first * d.ldb : first;
     const std::ptrdiff_t c = columns ? first : first * d.ldc;
-    return further_on(choose_launch(args.backends, &kernels::Backend::matmul, d), a, b, c);
+    Launch one = updates ? choose_update(args.backends, d)
+                         : choose_launch(args.backends, &kernels::Backend::matmul, d);
+    return further_on(std::move(one), a, b, c, updates);
   }
   // One call where a stack is one long matrix: its rows, where they meet the same b, and the k of a sum over
   // the stack, which is always of a^T b. Else one call for each matrix.

@@ -93,6 +93,12 @@ class Op {
     return std::vector<Value>(args.x.size());
   }
   virtual Launch launch(const LaunchArgs& args) const = 0;
+  /// The same with a `const kernels::ParameterUpdate*` as the output: the result is not stored, but a
+  /// gradient by which parameters of its shape are updated. Without `run` where the kernel cannot.
+  virtual Launch launch_update(const LaunchArgs& args) const {
+    (void)args;
+    return {};
+  }
   /// Into how many parts, at the most, the output can be cut for kernels that run at the same time, with the
   /// bits of the whole.
   virtual int parts(const LaunchArgs& args) const {

@@ -44,7 +44,7 @@ const Backend* reference_backend() {
                            .avg_pool_grad = {avg_pool_grad_reference<float>},
                            .moments = {moments_reference<float>},
                            .dropout = {dropout_reference<float>},
-                           .adamw = {adamw_reference}};
+                           .update = {update_reference}};
   return &row;
 }
 

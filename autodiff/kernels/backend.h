@@ -64,6 +64,10 @@ struct Backend {
   /// Whether an element of a matrix product gets the same bits in a part of the matrix as in the whole.
   bool matmul_by_element = false;
   Entry<MatmulDims, const float*, const float*, Scratch, float*> matmul{};
+  /// matmul for a gradient that is not stored: the parameters, which lie as c would, are updated while it is
+  /// formed. The bits are those of matmul, then update; `supports` says for which products. Not for
+  /// optimizers that divide.
+  Entry<MatmulDims, const float*, const float*, Scratch, const ParameterUpdate*> matmul_update{};
   Entry<UnaryDims, const float*, float*> unary{};
   Entry<BinaryDims, const float*, const float*, float*> binary{};
   Entry<ReduceDims, const float*, float*> reduce{};
@@ -87,8 +91,8 @@ struct Backend {
   Entry<PoolDims, const float*, float*> avg_pool_grad{};
   Entry<MomentsDims, const float*, float*> moments{};
   Entry<DropoutDims, const float*, const Label*, float*> dropout{};
-  Entry<AdamwDims, const float*, const float*, float*, float*, float*>
-      adamw{};  ///< with the reference's bits
+  Entry<UpdateDims, const UpdateScalars&, const float*, const ParameterArrays&>
+      update{};  ///< with the reference's bits
   /// Runs a chain of element-wise functions; gives the bits that `unary` and `binary` of the row give.
   void (*pointwise)(const PointwiseDims& dims, std::size_t rows, float* const* operands) = nullptr;
   bool pointwise_sums = false;  ///< whether it forms sums as well, with the accuracy of `reduce`

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "autodiff/kernels/parallel.h"
+#include "autodiff/kernels/update.h"
 
 namespace autodiff::kernels {
 
@@ -131,19 +132,6 @@ class DeviceStream {
   Recording record_task(IndexedTask body);
   struct State;
   std::unique_ptr<State> state_;
-};
-
-/// What changes from step to step of an optimizer.
-struct UpdateScalars {
-  float learning_rate = 0, to_m = 0, to_v = 0;
-};
-
-/// An optimizer's update, in one pass over the parameters; see nn/optimizers.h for the formulas.
-struct UpdateDims {
-  enum class Kind { sgd, momentum, nesterov, adamw, rmsprop, rmsprop_momentum };
-  Kind kind = Kind::sgd;
-  std::size_t n = 0;
-  float b1 = 0, b2 = 0, epsilon = 0, weight_decay = 0, momentum = 0, decay = 0;
 };
 
 /// What a training step needs besides kernels of ops: they are called inside enqueue() or record(), and all

@@ -60,6 +60,27 @@ void Program::write_to(Value value, std::span<float> destination) {
   fixed_is_old_ = true;
 }
 
+bool Program::update_by(Value value, Value parameter, std::size_t first) {
+  const Plan::Output& out = output(value);
+  const int changed = Operand::external + static_cast<int>(source_index(parameter));
+  if (plan_->fixed_stages > 0) return false;  // which are not run again when parameters change
+  bool formed = false;
+  for (const Stage& stage : plan_->stages) {
+    for (const Step& step : stage.steps) {
+      const bool forms = step.output.base == out.place.base;
+      if (forms && step.updating < 0) return false;
+      formed = formed || forms;
+      for (const Operand& input : step.inputs) {
+        if (input.base == out.place.base || (formed && input.base == changed)) return false;
+      }
+    }
+  }
+  if (!formed) return false;
+  updates_.resize(plan_->outputs.size());
+  updates_[static_cast<std::size_t>(&out - plan_->outputs.data())] = first;
+  return true;
+}
+
 void Program::bind_on_device(Value source, const void* elements) {
   const std::size_t i = source_index(source);
   if (!device_) fail("bind_on_device: want a program that was compiled for a device");

@@ -31,14 +31,31 @@ Launch Compiler::chunk_launch(const Stage& stage, int id, int samples) {
 }
 
 // The kernels of one step of a stage without chunks, for several threads; none where one kernel does it all.
-std::vector<Launch> Compiler::part_launches(const Stage& stage, int id) {
+std::vector<Launch> Compiler::part_launches(const Stage& stage, int id,
+                                            Launch (Op::*kernel)(const LaunchArgs&) const) const {
   std::vector<Launch> out;
   if (stage.chunks > 1 || options_.threads == 1) return out;
   const std::vector<Shape> inputs = input_shapes(id);
   LaunchArgs args{.inputs = inputs, .output = node(id).shape, .backends = options_.backends};
-  args.parts = std::min(options_.threads, node(id).op->parts(args));
-  for (; args.parts > 1 && args.part < args.parts; ++args.part) out.push_back(node(id).op->launch(args));
+  const Op& op = *node(id).op;
+  args.parts = std::min(options_.threads, op.parts(args));
+  for (; args.parts > 1 && args.part < args.parts; ++args.part) out.push_back((op.*kernel)(args));
   return out;
+}
+
+// Has the step note how it could update parameters by its output, if it is one and the kernels can.
+void Compiler::find_updating(const Stage& stage, int id, Step& step) {
+  const int output = info(id).output;
+  if (output == never || stage.chunks > 1 || options_.device != Device::cpu) return;
+  const std::vector<Shape> inputs = input_shapes(id);
+  const LaunchArgs args{.inputs = inputs, .output = node(id).shape, .backends = options_.backends};
+  Updating updating{.output = static_cast<std::size_t>(output),
+                    .launch = node(id).op->launch_update(args),
+                    .parts = part_launches(stage, id, &Op::launch_update)};
+  const auto can = [](const Launch& launch) { return static_cast<bool>(launch.run); };
+  if (!can(updating.launch) || !std::ranges::all_of(updating.parts, can)) return;
+  step.updating = static_cast<int>(plan_->updatings.size());
+  plan_->updatings.push_back(std::move(updating));
 }
 
 void Compiler::choose_kernels(Stage& stage, const std::vector<int>& nodes) {
@@ -47,7 +64,8 @@ void Compiler::choose_kernels(Stage& stage, const std::vector<int>& nodes) {
     Step step{.node = origin(id), .packs = info(id).packs};
     step.launch = chunk_launch(stage, id, stage.chunk);
     if (stage.chunks > 1) step.tail_launch = chunk_launch(stage, id, stage.tail());
-    step.parts = part_launches(stage, id);
+    step.parts = part_launches(stage, id, &Op::launch);
+    find_updating(stage, id, step);
     for (const Launch& part : step.parts)
       step.part_scratch = std::max(step.part_scratch, aligned(part.scratch_bytes));
     step.row = {.op = n.op->name() + (info(id).again ? " again" : ""),

@@ -124,7 +124,9 @@ class Compiler {
   void copy_outputs();
   Launch launch(int id, const std::vector<Shape>& inputs, const Shape& output) const;
   Launch chunk_launch(const Stage& stage, int id, int samples);
-  std::vector<Launch> part_launches(const Stage& stage, int id);
+  std::vector<Launch> part_launches(const Stage& stage, int id,
+                                    Launch (Op::*kernel)(const LaunchArgs&) const) const;
+  void find_updating(const Stage& stage, int id, Step& step);
   std::vector<Shape> input_shapes(int id) const;
 
   NodeInfo& info(int id) { return infos_[static_cast<std::size_t>(id)]; }

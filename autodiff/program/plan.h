@@ -51,7 +51,8 @@ struct Step {
     const std::size_t whole = std::max(launch.scratch_bytes, tail_launch.scratch_bytes);
     return std::max(whole, parts.size() * part_scratch);
   }
-  Group group = {};  ///< of the first step of a group
+  int updating = -1;  ///< index among Plan::updatings, of a step that can update parameters
+  Group group = {};   ///< of the first step of a group
   /// The group that begins with the next step needs, of each part, only what that part writes; on a device,
   /// is the only one that needs what this step writes.
   bool leads_group = false;
@@ -76,6 +77,13 @@ struct Combination {
   std::size_t size = 0;
   Combine combine = {};
   std::vector<double> weights = {};  ///< the share of the samples of each chunk
+};
+
+/// What `launch` and `parts` of a step do, where its output is not stored but updates parameters.
+struct Updating {
+  std::size_t output = 0;  ///< among Plan::outputs
+  Launch launch = {};
+  std::vector<Launch> parts = {};
 };
 
 /// A chunked stage is one parallel loop over `chunks` chunks of `chunk` samples: within a chunk all steps run
@@ -115,6 +123,7 @@ struct Plan {
     std::size_t arena_offset = 0;  ///< where it is unless redirected
   };
   std::vector<Output> outputs = {};
+  std::vector<Updating> updatings = {};
   std::vector<std::shared_ptr<const Tensor>> constants = {};
   std::size_t arena_bytes = 0;    ///< everything but scratch
   std::size_t scratch_bytes = 0;  ///< for one thread

@@ -89,11 +89,12 @@ void Program::run_group(const Group& group, int slot, std::size_t first, std::si
 }
 
 // The parts of a step at the same time, and with them the group that it leads.
-void Program::run_parts(const Stage& stage, std::size_t s, const void* const* inputs, std::byte* out) const {
+void Program::run_parts(const Stage& stage, std::size_t s, const std::vector<Launch>& parts,
+                        const void* const* inputs, void* out) const {
   const Step& step = stage.steps[s];
   const std::size_t operands = step.inputs.size();
-  kernels::parallel_for(static_cast<int>(step.parts.size()), [&](int i) {
-    const Launch& part = step.parts[static_cast<std::size_t>(i)];
+  kernels::parallel_for(static_cast<int>(parts.size()), [&](int i) {
+    const Launch& part = parts[static_cast<std::size_t>(i)];
     std::array<const void*, max_inputs + 1> own;
     std::copy_n(inputs, operands, own.begin());
     own[operands] =
@@ -104,6 +105,21 @@ void Program::run_parts(const Stage& stage, std::size_t s, const void* const* in
       run_group(group, 0, 0, part.first / group.dims.columns, part.count / group.dims.columns);
     }
   });
+}
+
+// Runs a step that updates parameters; false where it has to store its output.
+bool Program::run_updating(const Stage& stage, std::size_t s, const void* const* inputs,
+                           bool in_parts) const {
+  const Updating& updating = plan_->updatings[static_cast<std::size_t>(stage.steps[s].updating)];
+  if (updates_.empty() || !updates_[updating.output]) return false;
+  kernels::ParameterUpdate update = *update_;
+  update.arrays = update.arrays.at(*updates_[updating.output]);
+  if (in_parts && !updating.parts.empty()) {
+    run_parts(stage, s, updating.parts, inputs, &update);
+  } else {
+    updating.launch.run(inputs, &update);
+  }
+  return true;
 }
 
 template <class Clock>
@@ -127,10 +143,12 @@ void Program::run_steps(const Stage& stage, int chunk, int slot, Clock clock) {
       inputs[i] = address(step.scratch, slot, 0);
       std::byte* out =
           address(step.output, slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first);
-      if (std::is_same_v<Clock, NoClock> && !step.parts.empty()) {
-        run_parts(stage, s, inputs.data(), out);
+      constexpr bool in_parts = std::is_same_v<Clock, NoClock>;
+      const bool stores = !update_ || step.updating < 0 || !run_updating(stage, s, inputs.data(), in_parts);
+      if (stores && in_parts && !step.parts.empty()) {
+        run_parts(stage, s, step.parts, inputs.data(), out);
         if (step.leads_group) s += stage.steps[s + 1].group.steps;
-      } else {
+      } else if (stores) {
         (tail ? step.tail_launch : step.launch).run(inputs.data(), out);
       }
       clock();
@@ -203,6 +221,16 @@ void Program::run() {
     if (stage.chunks > 1) backwards = !backwards;
   }
   fixed_is_old_ = false;
+}
+
+void Program::run(const kernels::ParameterUpdate& update) {
+  struct Reset {
+    const kernels::ParameterUpdate*& update;
+    ~Reset() { update = nullptr; }
+  };
+  const Reset reset{update_};
+  update_ = &update;
+  run();
 }
 
 void Program::run_profiled(Profile& profile) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <iosfwd>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -73,8 +74,18 @@ class Program {
   /// when the number of elements differs.
   void write_to(Value output, std::span<float> destination);
 
+  /// Has run(update) not store this output but update `parameter` by it, which is element `first` of the
+  /// arrays of the update. False, and to no effect, where that cannot be: the kernel cannot (simd can, for
+  /// products of matrices of 144 columns and up to 128 K elements with vectors of 16 floats; see
+  /// is_update_fast there), or a step reads the output, or reads the parameter later. Throws Error as bind()
+  /// and value() do.
+  bool update_by(Value output, Value parameter, std::size_t first);
+
   /// Computes all outputs. Throws Error when a source has not been bound.
   void run();
+  /// The same with the updates of update_by(), by an optimizer that does not divide. Outputs that are not
+  /// stored keep what they had.
+  void run(const kernels::ParameterUpdate& update);
   /// The same, taking the time of each step (on one thread, chunk by chunk).
   void run_profiled(Profile& profile);
 
@@ -103,7 +114,9 @@ class Program {
   template <class Clock>
   void run_steps(const Stage& stage, int chunk, int slot, Clock clock);
   void run_group(const Group& group, int slot, std::size_t first, std::size_t begin, std::size_t count) const;
-  void run_parts(const Stage& stage, std::size_t s, const void* const* inputs, std::byte* output) const;
+  void run_parts(const Stage& stage, std::size_t s, const std::vector<Launch>& parts,
+                 const void* const* inputs, void* output) const;
+  bool run_updating(const Stage& stage, std::size_t s, const void* const* inputs, bool in_parts) const;
   void combine(const Stage& stage) const;
   void enqueue(std::size_t first, std::size_t last);  // stages
   void check_bound();
@@ -117,6 +130,9 @@ class Program {
   AlignedBuffer<std::byte> workspace_;
   std::vector<std::byte*> bases_;             ///< arena, (scratch), externals
   std::unique_ptr<detail::OnDevice> device_;  ///< of programs for a device, whose bases are there
+  /// By output: which element of the arrays its first one updates. Empty before any does.
+  std::vector<std::optional<std::size_t>> updates_;
+  const kernels::ParameterUpdate* update_ = nullptr;  ///< while run(update) runs
   bool bound_ = false;
   bool fixed_is_old_ = true;  ///< parameters were bound since the last run
 };

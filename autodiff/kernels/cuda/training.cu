@@ -17,30 +17,12 @@ __global__ void update_kernel(UpdateDims d, const UpdateScalars* scalars, const 
   await_previous();
   const std::size_t i = thread_index();
   if (i >= d.n) return;
-  const float *g = a.gradient, *from = a.decay_from;
-  float *p = a.parameters, *m = a.first_moments, *v = a.second_moments;
   if (a.is_statistic[i]) {
-    p[i] = a.statistics[i];
+    a.parameters[i] = a.statistics[i];
     return;
   }
-  const UpdateScalars s = scalars[*step];
-  using Kind = UpdateDims::Kind;
-  switch (d.kind) {
-    case Kind::sgd:
-      return sgd_element(s.learning_rate, g[i], p[i]);
-    case Kind::momentum:
-      return momentum_element(s.learning_rate, d.momentum, g[i], m[i], p[i]);
-    case Kind::nesterov:
-      return nesterov_element(s.learning_rate, d.momentum, g[i], m[i], p[i]);
-    case Kind::adamw:
-      return adamw_element({d.n, s.learning_rate, d.b1, d.b2, d.epsilon, d.weight_decay, s.to_m, s.to_v},
-                           g[i], from[i], m[i], v[i], p[i]);
-    case Kind::rmsprop:
-      return sgd_element(s.learning_rate, rmsprop_element(d.decay, d.epsilon, g[i], m[i]), p[i]);
-    case Kind::rmsprop_momentum:
-      return momentum_element(s.learning_rate, d.momentum, rmsprop_element(d.decay, d.epsilon, g[i], m[i]),
-                              v[i], p[i]);
-  }
+  update_element(d, scalars[*step], i, a.gradient,
+                 {a.decay_from, a.first_moments, a.second_moments, a.parameters});
 }
 
 constexpr unsigned norm_blocks = 64, norm_threads = 256;

@@ -25,7 +25,7 @@ const Backend* portable_backend() {
                            .avg_pool_grad = {avg_pool_grad_reference<float>},
                            .moments = {portable::moments},
                            .dropout = {portable::dropout},
-                           .adamw = {adamw_reference}};
+                           .update = {update_reference}};
   return &row;
 }
 

@@ -21,7 +21,7 @@
 #define HWY_TARGET_INCLUDE "autodiff/kernels/simd/matmul.cpp"
 #include <hwy/foreach_target.h>
 
-#include "autodiff/kernels/simd/matmul_packed_inl.h"
+#include "autodiff/kernels/simd/matmul_update_inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace autodiff::kernels::simd::HWY_NAMESPACE {
@@ -102,25 +102,59 @@ HWY_NOINLINE void by_columns(std::size_t m, std::size_t n, std::size_t k, const 
 std::size_t scratch_bytes(const MatmulDims& dims) {
   const auto m = static_cast<std::size_t>(dims.m), n = static_cast<std::size_t>(dims.n);
   const auto k = static_cast<std::size_t>(dims.k);
-  return packs_rows(m, n, k) ? m / tile_rows * tile_rows * depth_of(k) * sizeof(float) : 0;
+  if (!packs_rows(m, n, k)) return 0;
+  if (packs_all_of_b(n, k, dims.transpose_b)) return (n + tile_vectors * lanes<Full>)*k * sizeof(float);
+  return m / tile_rows * tile_rows * depth_of(k) * sizeof(float);
 }
 
+// The operands as the functions above take them.
+struct Operands {
+  std::size_t m, n, k;
+  Matrix a, b;
+
+  Operands(const MatmulDims& d, const float* a_data, const float* b_data)
+      : m(static_cast<std::size_t>(d.m)), n(static_cast<std::size_t>(d.n)), k(static_cast<std::size_t>(d.k)) {
+    const auto a_row = static_cast<std::size_t>(d.row_of_a()), b_row = static_cast<std::size_t>(d.row_of_b());
+    a = {a_data, d.transpose_a ? 1 : a_row, d.transpose_a ? a_row : 1};
+    b = {b_data, d.transpose_b ? 1 : b_row, d.transpose_b ? b_row : 1};
+  }
+};
+
 void matmul(const MatmulDims& dims, const float* a_data, const float* b_data, Scratch scratch, float* c) {
-  const auto m = static_cast<std::size_t>(dims.m), n = static_cast<std::size_t>(dims.n);
-  const auto k = static_cast<std::size_t>(dims.k);
-  const auto a_row = static_cast<std::size_t>(dims.row_of_a()),
-             b_row = static_cast<std::size_t>(dims.row_of_b());
+  const auto [m, n, k, a, b] = Operands(dims, a_data, b_data);
   const auto c_row = static_cast<std::size_t>(dims.row_of_c());
   if (k == 0) {
     for (std::size_t i = 0; i < m; ++i) std::fill_n(c + i * c_row, n, 0.0f);
     return;
   }
-  const Matrix a{a_data, dims.transpose_a ? 1 : a_row, dims.transpose_a ? a_row : 1};
-  const Matrix b{b_data, dims.transpose_b ? 1 : b_row, dims.transpose_b ? b_row : 1};
   // Rows too short for vectors; somewhat longer ones, too, where a^T is at hand.
   if (m > n && (n <= 4 || (n < narrow && dims.transpose_a))) return by_columns(m, n, k, a, b, c, c_row);
-  if (scratch.data) return packed_product(m, n, k, a, b, scratch.data, c, c_row);
+  if (scratch.data) {
+    const auto packed =
+        packs_all_of_b(n, k, dims.transpose_b) ? product_by_rows<ToMemory> : product_by_strips;
+    return packed(m, n, k, a, b, scratch.data, {c, c_row});
+  }
   product(m, n, k, a, b, c, c_row);
+}
+
+// Whether a tile has registers to spare, so that an update runs beside it.
+constexpr bool has_spare_registers = tile_rows == 8;
+
+[[maybe_unused]] bool is_update_fast(const MatmulDims& d) {
+  return scratch_bytes(d) > 0 &&
+         packs_all_of_b(static_cast<std::size_t>(d.n), static_cast<std::size_t>(d.k), d.transpose_b);
+}
+
+[[maybe_unused]] void matmul_update(const MatmulDims& dims, const float* a_data, const float* b_data,
+                                    Scratch scratch, const ParameterUpdate* update) {
+  const Operands o(dims, a_data, b_data);
+  const UpdateFactors factors(update->dims, update->scalars);
+  with_kind(update->dims.kind, [&]<UpdateDims::Kind kind>() {
+    if constexpr (!divides(kind)) {
+      const ToUpdate<kind> to(factors, update->arrays, static_cast<std::size_t>(dims.row_of_c()));
+      product_by_rows(o.m, o.n, o.k, o.a, o.b, scratch.data, to);
+    }
+  });
 }
 
 }  // namespace
@@ -130,6 +164,7 @@ void add_matmul([[maybe_unused]] Backend& row) {
 #if EV3_HAVE_VECTORS
   row.matmul_by_element = true;
   row.matmul = {matmul, nullptr, scratch_bytes};
+  if constexpr (has_spare_registers) row.matmul_update = {matmul_update, is_update_fast, scratch_bytes};
 #endif
 }
 

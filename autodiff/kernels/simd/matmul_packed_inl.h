@@ -10,6 +10,7 @@
 #endif
 
 #include <algorithm>
+#include <array>
 
 #include "autodiff/kernels/simd/matmul_inl.h"
 
@@ -91,12 +92,11 @@ struct PackB {
   }
 };
 
-// c [tile_rows, C vectors] (+)= rows [k, tile_rows] panel [k, C vectors], k > tile_rows; the rows of
-// `next_c`, where the next tile will store, are fetched one by one: all at once they would keep the panel
-// waiting.
-template <int C, bool add, class Also>
+// c [tile_rows, C vectors] (+)= rows [k, tile_rows] panel [k, C vectors]. At the beginning of every few steps
+// of k it calls between(), so often as that says: k >= between.times() * between.every().
+template <int C, bool add, class Also, class Between>
 HWY_NOINLINE void packed_tile(std::size_t k, const float* rows, const float* panel, std::size_t panel_row,
-                              float* c, std::size_t c_row, const float* next_c, Also also) {
+                              float* c, std::size_t c_row, Also also, Between between) {
   constexpr std::size_t N = lanes<Full>, vectors = C;
   const Full d;
   hn::Vec<Full> sum[tile_rows][vectors];
@@ -120,13 +120,15 @@ HWY_NOINLINE void packed_tile(std::size_t k, const float* rows, const float* pan
     panel += panel_row;
     rows += tile_rows;
   };
+  std::size_t p = 0;
 #pragma GCC unroll 1
-  for (int i = 0; i < tile_rows; ++i, next_c += c_row) {
-#pragma GCC unroll 16
-    for (std::size_t j = 0; j < vectors; ++j) __builtin_prefetch(next_c + j * N, 1);
-    multiply();
+  for (std::size_t t = 0; t < between.times(); ++t) {
+    between.template operator()<C>();
+#pragma GCC unroll 1
+    for (std::size_t q = 0; q < between.every(); ++q) multiply();
+    p += between.every();
   }
-  for (std::size_t p = tile_rows; p < k; ++p) multiply();
+  for (; p < k; ++p) multiply();
 #pragma GCC unroll 16
   for (std::size_t i = 0; i < tile_rows; ++i, c += c_row) {
 #pragma GCC unroll 16
@@ -145,11 +147,49 @@ void pack_rows(std::size_t k, const Matrix& a, float* to) {
   }
 }
 
-// c [m, width] (+)= a [m, k] b [k, width] with k of one block; rows of a are packed in `rows`, each tile of
-// them when the first strip comes to it.
+// Fetches the places of the next sums, row by row: all at once they would keep the panel waiting.
+struct FetchPlaces {
+  const float* line;
+  std::size_t row;
+
+  static constexpr std::size_t times() { return tile_rows; }
+  static constexpr std::size_t every() { return 1; }
+  template <std::size_t vectors>
+  HWY_INLINE void operator()() {
+#pragma GCC unroll 16
+    for (std::size_t j = 0; j < vectors; ++j) __builtin_prefetch(line + j * lanes<Full>, 1);
+    line += row;
+  }
+};
+
+// Where sums go: to c, row_of_c apart. (ToUpdate is another such class; it is asked where a tile stores and
+// what happens between its multiplications, and told of parts of tiles, which have no such between.)
+struct ToMemory {
+  float* c;
+  std::size_t row_of_c;
+
+  template <int C>
+  HWY_INLINE std::size_t row() const {
+    return row_of_c;
+  }
+  HWY_INLINE float* place(std::size_t i, std::size_t j) const { return c + i * row_of_c + j; }
+  // For the tile at (i, j), of k steps, before the one at (next_i, next_j).
+  template <int C>
+  HWY_INLINE FetchPlaces between(std::size_t, std::size_t, std::size_t, std::size_t next_i,
+                                 std::size_t next_j) const {
+    return {place(next_i, next_j), row_of_c};
+  }
+  HWY_INLINE void before_part() const {}
+  template <int C>
+  HWY_INLINE void part_done(std::size_t, std::size_t, std::size_t, std::size_t) const {}
+  HWY_INLINE void finish() const {}
+};
+
+// Columns j, ... of the result [m, width] (+)= a [m, k] b [k, width] with k of one block; rows of a are
+// packed in `rows`, each tile of them when the first strip comes to it.
 template <int C, bool add>
 void packed_strip(std::size_t m, std::size_t k, const Matrix& a, bool packs_a, float* rows, const Matrix& b,
-                  const float* next_b, float* c, std::size_t c_row, std::size_t width) {
+                  const float* next_b, const ToMemory& to, std::size_t j, std::size_t width) {
   const Full d;
   HWY_ALIGN float packed[block_k * C * lanes<Full>];
   constexpr std::size_t packed_row = C * lanes<Full>;
@@ -157,48 +197,64 @@ void packed_strip(std::size_t m, std::size_t k, const Matrix& a, bool packs_a, f
   bool is_packed = !whole || !by_rows;  // else the first tile does it while it multiplies
   if (is_packed) pack(d, k, width, b, packed, packed_row);
   std::size_t i = 0, fetched = 0;  // columns of the next strip
-  for (; i + tile_rows <= m; i += tile_rows, rows += tile_rows * k, c += tile_rows * c_row) {
+  for (; i + tile_rows <= m; i += tile_rows, rows += tile_rows * k) {
     if (packs_a) pack_rows(k, a.from(i, 0), rows);
+    float* c = to.place(i, j);
     if (!whole) {
-      tile<tile_rows, C, add, false>(d, k, {rows, 1, tile_rows}, packed, packed_row, c, c_row, width);
+      tile<tile_rows, C, add, false>(d, k, {rows, 1, tile_rows}, packed, packed_row, c, to.row_of_c, width);
       continue;
     }
     const bool is_last = i + 2 * tile_rows > m;
-    const float* next_c = is_last ? c : c + tile_rows * c_row;
+    const auto between = to.between<C>(k, i, j, is_last ? i : i + tile_rows, j);
     if (!is_packed) {
-      packed_tile<C, add>(k, rows, b.data, b.row, c, c_row, next_c,
-                          PackB{packed, b.at(rows_ahead, 0), b.row});
+      packed_tile<C, add>(k, rows, b.data, b.row, c, to.row_of_c, PackB{packed, b.at(rows_ahead, 0), b.row},
+                          between);
       is_packed = true;
-      continue;
+    } else {
+      Fetch fetch{rows, 0};  // nothing new
+      if (packs_a && a.row == 1) {
+        if (!is_last) fetch = {a.at(i + tile_rows, 0), a.column};
+      } else if (next_b && fetched < packed_row) {
+        fetch = by_rows ? Fetch{next_b + fetched, b.row} : Fetch{next_b + fetched * b.column, cache_line};
+        fetched += cache_line;
+      }
+      packed_tile<C, add>(k, rows, packed, packed_row, c, to.row_of_c, fetch, between);
     }
-    Fetch fetch{rows, 0};  // nothing new
-    if (packs_a && a.row == 1) {
-      if (!is_last) fetch = {a.at(i + tile_rows, 0), a.column};
-    } else if (next_b && fetched < packed_row) {
-      fetch = by_rows ? Fetch{next_b + fetched, b.row} : Fetch{next_b + fetched * b.column, cache_line};
-      fetched += cache_line;
-    }
-    packed_tile<C, add>(k, rows, packed, packed_row, c, c_row, next_c, fetch);
   }
-  strip<tile_rows, C>(d, m - i, k, a.from(i, 0), packed, packed_row, c, c_row, width, add);
+  strip<tile_rows, C>(d, m - i, k, a.from(i, 0), packed, packed_row, to.place(i, j), to.row_of_c, width, add);
 }
 
-// The same as product(), with rows of a packed in `scratch`.
-void packed_product(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b,
-                    float* scratch, float* c, std::size_t c_row) {
-  constexpr std::size_t N = lanes<Full>;
+// The strip of columns that begins with column j of n.
+struct Strip {
+  std::size_t vectors, width;
+
+  Strip(std::size_t n, std::size_t j) {
+    constexpr std::size_t N = lanes<Full>;
+    const std::size_t left = (n - j + N - 1) / N;  // never one vector, as above
+    vectors = left == 4 || left == 2 ? 2 : 3;
+    width = std::min(vectors * N, n - j);
+  }
+  // Calls body with the number of vectors as a constant.
+  template <class Body>
+  HWY_INLINE void run(Body body) const {
+    vectors == 3 ? body.template operator()<3>() : body.template operator()<2>();
+  }
+};
+
+// The same as product(), with rows of a packed in `scratch`: strip by strip of b.
+void product_by_strips(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b,
+                       float* scratch, ToMemory to) {
   const std::size_t block = depth_of(k);
   for (std::size_t p = 0; p < k; p += block) {
     const std::size_t depth = std::min(block, k - p);
     for (std::size_t j = 0; j < n;) {
-      // Never one vector, as above.
-      const std::size_t left = (n - j + N - 1) / N, vectors = left == 4 || left == 2 ? 2 : 3;
-      const std::size_t width = std::min(vectors * N, n - j), next = j + width;
+      const Strip strip(n, j);
+      const std::size_t next = j + strip.width;
       const float* next_b = next < n ? b.at(p, next) : p + block < k ? b.at(p + block, 0) : nullptr;
-      const auto three = p > 0 ? packed_strip<3, true> : packed_strip<3, false>;
-      const auto two = p > 0 ? packed_strip<2, true> : packed_strip<2, false>;
-      const auto strip = vectors == 3 ? three : two;
-      strip(m, depth, a.from(0, p), j == 0, scratch, b.from(p, j), next_b, c + j, c_row, width);
+      strip.run([&]<int C>() {
+        const auto run = p > 0 ? packed_strip<C, true> : packed_strip<C, false>;
+        run(m, depth, a.from(0, p), j == 0, scratch, b.from(p, j), next_b, to, j, strip.width);
+      });
       j = next;
     }
   }
