@@ -87,16 +87,15 @@ void LossGradient::bind(std::span<const float> parameters, std::span<float> grad
   for (const Slot& slot : s.teacher_parameters) {
     program_.bind(slot.value, s.teacher->parameters.values().subspan(slot.offset, slot.size));
   }
-  bound_.parameters = parameters.data();
-  bound_.gradient = gradient.data();
-  stored_.assign(1, {});
-  for (std::size_t i = 0; i < s.gradients.size(); ++i) {
-    const auto& [value, first, size] = s.gradients[i];
+  own_.stored.assign(1, {});
+  for (const auto& [value, first, size] : s.gradients) {
     const auto parameter = std::ranges::find(s.parameters, first, &Slot::offset)->value;
-    stored_.back().size = first - stored_.back().first;
-    if (program_.update_by(value, parameter, first)) stored_.push_back({first + size, 0});
+    own_.stored.back().size = first - own_.stored.back().first;
+    if (program_.update_by(value, parameter, first)) own_.stored.push_back({first + size, 0});
   }
-  stored_.back().size = gradient.size() - stored_.back().first;
+  own_.stored.back().size = gradient.size() - own_.stored.back().first;
+  own_.bound_parameters = parameters.data();
+  own_.bound_gradient = gradient.data();
 }
 
 float LossGradient::operator()(std::span<const float> parameters, std::span<const float> features,
@@ -107,18 +106,18 @@ float LossGradient::operator()(std::span<const float> parameters, std::span<cons
 float LossGradient::step(const Update& update, std::span<const float> features, const Target& target,
                          const Noise& noise) {
   const std::span<float> parameters = update.parameters;
-  if (gradient_.size() == 0) gradient_ = autodiff::AlignedBuffer<float>(layout().size());
+  if (own_.gradient.size() == 0) own_.gradient = autodiff::AlignedBuffer<float>(layout().size());
+  const std::span<float> gradient = own_.gradient;
   const PartialUpdate partial(update.optimizer, update.state,
                               update.decay_from.empty() ? parameters : update.decay_from, parameters);
   // Large parameters are updated while their gradient is formed, where nobody wants the whole before.
   const bool meanwhile = !update.clip_norm && !divides(partial.all().dims.kind);
-  const float loss =
-      run(parameters, features, target, gradient_, noise, meanwhile ? &partial.all() : nullptr);
-  if (update.clip_norm) clip_by_norm(gradient_, *update.clip_norm);
+  const float loss = run(parameters, features, target, gradient, noise, meanwhile ? &partial.all() : nullptr);
+  if (update.clip_norm) clip_by_norm(gradient, *update.clip_norm);
   if (meanwhile) {
-    for (const Range& r : stored_) partial(r.first, std::span(gradient_).subspan(r.first, r.size));
+    for (const auto [first, size] : own_.stored) partial(first, gradient.subspan(first, size));
   } else {
-    partial(0, gradient_);
+    partial(0, gradient);
   }
   ++update.state.step;
   update_statistics(parameters);
@@ -133,8 +132,9 @@ float LossGradient::run(std::span<const float> parameters, std::span<const float
     fail("training: want ", s.layout->size(), " parameters and as many gradients, got ", parameters.size(),
          " and ", gradient.size());
   }
-  if (parameters.data() != bound_.parameters || gradient.data() != bound_.gradient)
+  if (parameters.data() != own_.bound_parameters || gradient.data() != own_.bound_gradient) {
     bind(parameters, gradient);
+  }
   program_.bind(s.features, features);
   if (s.labels.valid()) program_.bind(s.labels, target.labels);
   if (s.logits.valid() && !s.teacher) program_.bind(s.logits, target.logits);

@@ -70,8 +70,8 @@ class LossGradient {
   float operator()(std::span<const float> parameters, std::span<const float> features, const Target& target,
                    std::span<float> gradient, const Noise& noise = {});
   /// A step: the loss before it. To the last bit what operator(), clip_by_norm(), update() and
-  /// update_statistics() do one after the other; but by SGD without clip_norm, large parameters are updated
-  /// while their gradient is formed, which is not stored then.
+  /// update_statistics() do one after the other; but by SGD without clip_norm, large weights are updated
+  /// while their gradient is formed, which is not stored then, where Program::update_by can.
   float step(const Update& update, std::span<const float> features, const Target& target,
              const Noise& noise = {});
   /// Replaces the statistics in `parameters` by those that the last call has computed from the parameters it
@@ -110,25 +110,24 @@ class LossGradient {
   std::shared_ptr<const Shared> shared_;
   autodiff::Program program_;
   std::vector<std::int32_t> dropout_keys_;  // one for each sample, where the network has dropout
-  /// What was bound last time: it is bound again only when it moved. A copy starts without bindings, as its
-  /// program does.
-  struct Bound {
-    const float* parameters = nullptr;
-    float* gradient = nullptr;
-    Bound() = default;
-    Bound(const Bound&) noexcept {}
-    Bound(Bound&&) noexcept = default;
-    Bound& operator=(const Bound&) noexcept { return *this = Bound(); }
-    Bound& operator=(Bound&&) noexcept = default;
-    ~Bound() = default;
+  /// What a copy does not have: what was bound last time (it is bound again only when it moved), and of
+  /// step() the parts of the block of parameters whose gradient is stored, and that gradient.
+  struct Own {
+    struct Range {
+      std::size_t first = 0, size = 0;
+    };
+    const float* bound_parameters = nullptr;
+    float* bound_gradient = nullptr;
+    std::vector<Range> stored = {};
+    autodiff::AlignedBuffer<float> gradient = {};
+    Own() = default;
+    Own(const Own&) noexcept {}
+    Own(Own&&) noexcept = default;
+    Own& operator=(const Own&) noexcept { return *this = Own(); }
+    Own& operator=(Own&&) noexcept = default;
+    ~Own() = default;
   };
-  Bound bound_;
-  /// Of step(): parts of the block of parameters whose gradient is stored, and that gradient.
-  struct Range {
-    std::size_t first = 0, size = 0;
-  };
-  std::vector<Range> stored_;
-  autodiff::AlignedBuffer<float> gradient_;
+  Own own_;
 };
 
 struct TrainingOptions {

@@ -240,12 +240,13 @@ class MatmulOp final : public OpBase<MatmulOp> {
  private:
   static constexpr int grain = 48;  // rows or columns: a multiple of the kernels' tiles
 
-  // Some rows of c, or some columns, whichever there are more of.
+  // Some rows of c, or some columns, whichever there are more of; rows where parameters are updated, whose
+  // kernel wants many columns.
   static Launch launch_part(kernels::MatmulDims d, const LaunchArgs& args, bool updates) {
     d.lda = d.row_of_a();
     d.ldb = d.row_of_b();
     d.ldc = d.row_of_c();
-    const bool columns = d.n >= d.m;
+    const bool columns = d.n >= d.m && !updates;
     int& size = columns ? d.n : d.m;
     const auto bound = [whole = size, &args](int part) {
       const std::ptrdiff_t grains = (whole + grain - 1) / grain;

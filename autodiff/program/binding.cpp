@@ -1,4 +1,6 @@
 // What goes into a program and comes out of it: memory of the caller, or of a device.
+#include <algorithm>
+
 #include "autodiff/program/on_device.h"
 #include "autodiff/program/program.h"
 
@@ -62,8 +64,14 @@ void Program::write_to(Value value, std::span<float> destination) {
 
 bool Program::update_by(Value value, Value parameter, std::size_t first) {
   const Plan::Output& out = output(value);
-  const int changed = Operand::external + static_cast<int>(source_index(parameter));
+  const std::size_t source = source_index(parameter);
+  if (parameter.dtype() != DType::F32 || parameter.shape().size() != out.shape.size()) {
+    fail("update_by: want a parameter of ", out.shape.size(), " floats, got ", parameter.shape());
+  }
   if (plan_->fixed_stages > 0) return false;  // which are not run again when parameters change
+  const auto reads_parameter = [&](const Operand& input) {
+    return source < plan_->externals.size() && input.base == Operand::external + static_cast<int>(source);
+  };
   bool formed = false;
   for (const Stage& stage : plan_->stages) {
     for (const Step& step : stage.steps) {
@@ -71,7 +79,7 @@ bool Program::update_by(Value value, Value parameter, std::size_t first) {
       if (forms && step.updating < 0) return false;
       formed = formed || forms;
       for (const Operand& input : step.inputs) {
-        if (input.base == out.place.base || (formed && input.base == changed)) return false;
+        if (input.base == out.place.base || (formed && reads_parameter(input))) return false;
       }
     }
   }
@@ -79,6 +87,11 @@ bool Program::update_by(Value value, Value parameter, std::size_t first) {
   updates_.resize(plan_->outputs.size());
   updates_[static_cast<std::size_t>(&out - plan_->outputs.data())] = first;
   return true;
+}
+
+std::size_t Program::updates() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(updates_, [](const auto& first) { return first.has_value(); }));
 }
 
 void Program::bind_on_device(Value source, const void* elements) {

@@ -47,13 +47,19 @@ std::vector<Launch> Compiler::part_launches(const Stage& stage, int id,
 void Compiler::find_updating(const Stage& stage, int id, Step& step) {
   const int output = info(id).output;
   if (output == never || stage.chunks > 1 || options_.device != Device::cpu) return;
-  const std::vector<Shape> inputs = input_shapes(id);
-  const LaunchArgs args{.inputs = inputs, .output = node(id).shape, .backends = options_.backends};
   Updating updating{.output = static_cast<std::size_t>(output),
-                    .launch = node(id).op->launch_update(args),
-                    .parts = part_launches(stage, id, &Op::launch_update)};
+                    .launches = part_launches(stage, id, &Op::launch_update)};
+  if (updating.launches.empty()) {
+    const std::vector<Shape> inputs = input_shapes(id);
+    updating.launches.push_back(node(id).op->launch_update(
+        {.inputs = inputs, .output = node(id).shape, .backends = options_.backends}));
+  }
   const auto can = [](const Launch& launch) { return static_cast<bool>(launch.run); };
-  if (!can(updating.launch) || !std::ranges::all_of(updating.parts, can)) return;
+  if (!std::ranges::all_of(updating.launches, can)) return;
+  for (const Launch& launch : updating.launches) {
+    std::size_t& bytes = step.parts.empty() ? step.launch.scratch_bytes : step.part_scratch;
+    bytes = std::max(bytes, aligned(launch.scratch_bytes));
+  }
   step.updating = static_cast<int>(plan_->updatings.size());
   plan_->updatings.push_back(std::move(updating));
 }
@@ -65,9 +71,9 @@ void Compiler::choose_kernels(Stage& stage, const std::vector<int>& nodes) {
     step.launch = chunk_launch(stage, id, stage.chunk);
     if (stage.chunks > 1) step.tail_launch = chunk_launch(stage, id, stage.tail());
     step.parts = part_launches(stage, id, &Op::launch);
-    find_updating(stage, id, step);
     for (const Launch& part : step.parts)
       step.part_scratch = std::max(step.part_scratch, aligned(part.scratch_bytes));
+    find_updating(stage, id, step);
     step.row = {.op = n.op->name() + (info(id).again ? " again" : ""),
                 .shape = n.shape,
                 .dtype = n.dtype,

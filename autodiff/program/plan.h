@@ -79,11 +79,11 @@ struct Combination {
   std::vector<double> weights = {};  ///< the share of the samples of each chunk
 };
 
-/// What `launch` and `parts` of a step do, where its output is not stored but updates parameters.
+/// The kernels of a step whose output is not stored but updates parameters: one, or several that run at the
+/// same time.
 struct Updating {
   std::size_t output = 0;  ///< among Plan::outputs
-  Launch launch = {};
-  std::vector<Launch> parts = {};
+  std::vector<Launch> launches = {};
 };
 
 /// A chunked stage is one parallel loop over `chunks` chunks of `chunk` samples: within a chunk all steps run

@@ -108,17 +108,12 @@ void Program::run_parts(const Stage& stage, std::size_t s, const std::vector<Lau
 }
 
 // Runs a step that updates parameters; false where it has to store its output.
-bool Program::run_updating(const Stage& stage, std::size_t s, const void* const* inputs,
-                           bool in_parts) const {
+bool Program::run_updating(const Stage& stage, std::size_t s, const void* const* inputs) const {
   const Updating& updating = plan_->updatings[static_cast<std::size_t>(stage.steps[s].updating)];
   if (updates_.empty() || !updates_[updating.output]) return false;
   kernels::ParameterUpdate update = *update_;
   update.arrays = update.arrays.at(*updates_[updating.output]);
-  if (in_parts && !updating.parts.empty()) {
-    run_parts(stage, s, updating.parts, inputs, &update);
-  } else {
-    updating.launch.run(inputs, &update);
-  }
+  run_parts(stage, s, updating.launches, inputs, &update);
   return true;
 }
 
@@ -143,9 +138,8 @@ void Program::run_steps(const Stage& stage, int chunk, int slot, Clock clock) {
       inputs[i] = address(step.scratch, slot, 0);
       std::byte* out =
           address(step.output, slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first);
-      constexpr bool in_parts = std::is_same_v<Clock, NoClock>;
-      const bool stores = !update_ || step.updating < 0 || !run_updating(stage, s, inputs.data(), in_parts);
-      if (stores && in_parts && !step.parts.empty()) {
+      const bool stores = !update_ || step.updating < 0 || !run_updating(stage, s, inputs.data());
+      if (stores && std::is_same_v<Clock, NoClock> && !step.parts.empty()) {
         run_parts(stage, s, step.parts, inputs.data(), out);
         if (step.leads_group) s += stage.steps[s + 1].group.steps;
       } else if (stores) {
@@ -224,6 +218,7 @@ void Program::run() {
 }
 
 void Program::run(const kernels::ParameterUpdate& update) {
+  if (divides(update.dims.kind)) fail("run: want an update without a division, as SGD's");
   struct Reset {
     const kernels::ParameterUpdate*& update;
     ~Reset() { update = nullptr; }

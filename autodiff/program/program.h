@@ -74,20 +74,23 @@ class Program {
   /// when the number of elements differs.
   void write_to(Value output, std::span<float> destination);
 
-  /// Has run(update) not store this output but update `parameter` by it, which is element `first` of the
-  /// arrays of the update. False, and to no effect, where that cannot be: the kernel cannot (simd can, for
-  /// products of matrices of 144 columns and up to 128 K elements with vectors of 16 floats; see
-  /// is_update_fast there), or a step reads the output, or reads the parameter later. Throws Error as bind()
-  /// and value() do.
-  bool update_by(Value output, Value parameter, std::size_t first);
-
   /// Computes all outputs. Throws Error when a source has not been bound.
   void run();
-  /// The same with the updates of update_by(), by an optimizer that does not divide. Outputs that are not
-  /// stored keep what they had.
-  void run(const kernels::ParameterUpdate& update);
   /// The same, taking the time of each step (on one thread, chunk by chunk).
   void run_profiled(Profile& profile);
+
+  /// Has run(update) not store this output but update `parameter` by it, which is element `first` of the
+  /// arrays of the update. False, and to no effect, where that cannot be: a step reads the output, or reads
+  /// the parameter later; it is formed chunk by chunk, or on a device; or the kernel cannot. (On CPUs with
+  /// vectors of 16 floats, or 64-bit ARM, the row simd forms [m, n] from [k, m]^T and [k, n], m >= 32, n >=
+  /// 144, 64 <= k <= 512, k n <= 128 K; each thread's rows must be as many.) Throws Error as value(), and
+  /// unless `parameter` is a source of as many floats.
+  bool update_by(Value output, Value parameter, std::size_t first);
+  /// Of how many outputs run(update) does so.
+  std::size_t updates() const;
+  /// run() with these updates; outputs that are not stored keep what they had. Throws Error for an optimizer
+  /// that divides as well.
+  void run(const kernels::ParameterUpdate& update);
 
   /// An output of the last run.
   View<const float> value(Value output) const;
@@ -116,7 +119,7 @@ class Program {
   void run_group(const Group& group, int slot, std::size_t first, std::size_t begin, std::size_t count) const;
   void run_parts(const Stage& stage, std::size_t s, const std::vector<Launch>& parts,
                  const void* const* inputs, void* output) const;
-  bool run_updating(const Stage& stage, std::size_t s, const void* const* inputs, bool in_parts) const;
+  bool run_updating(const Stage& stage, std::size_t s, const void* const* inputs) const;
   void combine(const Stage& stage) const;
   void enqueue(std::size_t first, std::size_t last);  // stages
   void check_bound();

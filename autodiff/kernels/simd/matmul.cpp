@@ -129,12 +129,10 @@ void matmul(const MatmulDims& dims, const float* a_data, const float* b_data, Sc
   }
   // Rows too short for vectors; somewhat longer ones, too, where a^T is at hand.
   if (m > n && (n <= 4 || (n < narrow && dims.transpose_a))) return by_columns(m, n, k, a, b, c, c_row);
-  if (scratch.data) {
-    const auto packed =
-        packs_all_of_b(n, k, dims.transpose_b) ? product_by_rows<ToMemory> : product_by_strips;
-    return packed(m, n, k, a, b, scratch.data, {c, c_row});
-  }
-  product(m, n, k, a, b, c, c_row);
+  ToMemory to{c, c_row};
+  if (!scratch.data) return product(m, n, k, a, b, c, c_row);
+  if (packs_all_of_b(n, k, dims.transpose_b)) return product_by_rows(m, n, k, a, b, scratch.data, to);
+  product_by_strips(m, n, k, a, b, scratch.data, to);
 }
 
 // Whether a tile has registers to spare, so that an update runs beside it.
@@ -151,7 +149,7 @@ constexpr bool has_spare_registers = tile_rows == 8;
   const UpdateFactors factors(update->dims, update->scalars);
   with_kind(update->dims.kind, [&]<UpdateDims::Kind kind>() {
     if constexpr (!divides(kind)) {
-      const ToUpdate<kind> to(factors, update->arrays, static_cast<std::size_t>(dims.row_of_c()));
+      ToUpdate<kind> to(factors, update->arrays, static_cast<std::size_t>(dims.row_of_c()));
       product_by_rows(o.m, o.n, o.k, o.a, o.b, scratch.data, to);
     }
   });

@@ -10,7 +10,6 @@
 #endif
 
 #include <algorithm>
-#include <array>
 
 #include "autodiff/kernels/simd/matmul_inl.h"
 

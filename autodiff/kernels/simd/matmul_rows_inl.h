@@ -21,7 +21,7 @@ namespace {
 // The same as product_by_strips(), with all of b packed in `scratch`; k is one block.
 template <class To>
 void product_by_rows(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b,
-                     float* scratch, To to) {
+                     float* scratch, To& to) {
   const Full d;
   HWY_ALIGN float rows[tile_rows * block_k];
   for (std::size_t i = 0; i < m; i += tile_rows) {
