@@ -8,6 +8,7 @@
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/utsname.h>
+#include <unistd.h>
 #endif
 
 namespace autodiff::kernels {
@@ -36,6 +37,15 @@ std::string cpu_name() {
   if (uname(&system) == 0) return system.machine;
 #endif
   return "unknown";
+}
+
+std::size_t first_level_cache() {
+#if defined(_SC_LEVEL1_DCACHE_SIZE)
+  static const long bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+  return bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
+#else
+  return 0;
+#endif
 }
 
 std::string cpu_features() {

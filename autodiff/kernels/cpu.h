@@ -1,6 +1,7 @@
 // What the CPU offers and what was chosen for it: for logs, for `ev3 doctor`, and for tests.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,9 @@ namespace autodiff::kernels {
 std::string cpu_name();
 /// The vector extensions that matter here, "SSE4.2 AVX2 FMA AVX-512"; "none known" elsewhere.
 std::string cpu_features();
+
+/// Bytes of a core's first-level cache for data; 0 where the system does not say.
+std::size_t first_level_cache();
 
 /// The instruction set of the simd row: "AVX3" is Highway's name for AVX-512; "none" where the row is absent.
 /// It is the best one of this CPU, unless the environment variable EV3_SIMD_TARGET names another, or none:

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "autodiff/kernels/cpu.h"
 #include "autodiff/kernels/simd/matmul_inl.h"
 
 #if EV3_HAVE_VECTORS
@@ -32,11 +33,18 @@ bool packs_rows(std::size_t m, std::size_t n, std::size_t k) {
   return m >= 4 * tile_rows && n >= 3 * tile_vectors * lanes<Full> && k >= 64;
 }
 
-// Equal parts of k, at most block_k. (The smallest products would wait for the division.)
-std::size_t depth_of(std::size_t k) {
-  if (k <= block_k) return k;
-  const std::size_t parts = (k + block_k - 1) / block_k;
+// Equal parts of k, at most `block`. (The smallest products would wait for the division.)
+std::size_t depth_of(std::size_t k, std::size_t block = block_k) {
+  if (k <= block) return k;
+  const std::size_t parts = (k + block - 1) / block;
   return (k + parts - 1) / parts;
+}
+
+// The same for a b that is packed row by row: where the first-level cache has room for a strip of 38 KiB and
+// for rows of a, it had better stay there. (Columns of less than all of k are not one after the other in
+// memory.)
+std::size_t depth_of_rows(std::size_t k) {
+  return depth_of(k, first_level_cache() >= 48 << 10 ? 200 : block_k);
 }
 
 // to [k, width] = b [k, width], and zeros up to a whole vector where width is less.
@@ -243,7 +251,7 @@ struct Strip {
 // The same as product(), with rows of a packed in `scratch`: strip by strip of b.
 void product_by_strips(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b,
                        float* scratch, ToMemory to) {
-  const std::size_t block = depth_of(k);
+  const std::size_t block = b.column == 1 ? depth_of_rows(k) : depth_of(k);
   for (std::size_t p = 0; p < k; p += block) {
     const std::size_t depth = std::min(block, k - p);
     for (std::size_t j = 0; j < n;) {
