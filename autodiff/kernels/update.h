@@ -42,8 +42,7 @@ struct ParameterArrays {
   }
 };
 
-/// All that a kernel must know to update parameters while it forms their gradient, by an optimizer that does
-/// not divide; sizes are the kernel's.
+/// All that is to be known of an update but the gradient; sizes are those of whoever has that.
 struct ParameterUpdate {
   UpdateDims dims = {};
   UpdateScalars scalars = {};

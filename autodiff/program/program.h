@@ -82,9 +82,9 @@ class Program {
   /// Has run(update) not store this output but update `parameter` by it, which is element `first` of the
   /// arrays of the update. False, and to no effect, where that cannot be: a step reads the output, or reads
   /// the parameter later; it is formed chunk by chunk, or on a device; or the kernel cannot. (On CPUs with
-  /// vectors of 16 floats, or 64-bit ARM, the row simd forms [m, n] from [k, m]^T and [k, n], m >= 32, n >=
-  /// 144, 64 <= k <= 512, k n <= 128 K; each thread's rows must be as many.) Throws Error as value(), and
-  /// unless `parameter` is a source of as many floats.
+  /// AVX-512, and on 64-bit ARM, the row simd forms [m, n] from [k, m]^T and [k, n] so, with m >= 32, n at
+  /// least 9 vectors, 64 <= k <= 512, k n <= 128 K, where each thread has as many rows.) Throws Error as
+  /// value(), and unless `parameter` is a source of as many floats.
   bool update_by(Value output, Value parameter, std::size_t first);
   /// Of how many outputs run(update) does so.
   std::size_t updates() const;
