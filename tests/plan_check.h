@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <map>
 #include <string>
@@ -18,10 +19,12 @@ namespace tests {
 /// wants.
 class PlanWalk {
  public:
-  PlanWalk(const autodiff::Program& program, const autodiff::Graph& graph, bool backwards)
+  /// `late`: what goes beside other steps is done when it is waited for, not when it is called.
+  PlanWalk(const autodiff::Program& program, const autodiff::Graph& graph, bool backwards, bool late)
       : plan_(program.plan()),
         graph_(graph),
         backwards_(backwards),
+        late_(late),
         first_output_(autodiff::Operand::external + static_cast<int>(plan_.externals.size())),
         paint_(plan_.workspace_bytes() / 4, nobody) {}
 
@@ -63,6 +66,14 @@ class PlanWalk {
         write(c.node, c.output, {0, 0, c.size});
       }
     }
+    do_late(plan_.besides);
+  }
+
+  void do_late(int last) {
+    while (!waiting_.empty() && waiting_.begin()->first <= last) {
+      waiting_.begin()->second();
+      waiting_.erase(waiting_.begin());
+    }
   }
 
   void walk_chunk(const autodiff::Stage& stage, int chunk) {
@@ -80,6 +91,19 @@ class PlanWalk {
     std::vector<std::pair<int, std::size_t>> values_read;  // nodes, and how many elements
     for (const autodiff::Step& step : stage.steps) {
       const bool copy = step.row.op == "copy";
+      if (step.awaits >= 0) do_late(step.awaits);
+      if (step.beside >= 0 && late_) {
+        waiting_[step.beside] = [=, this, &step] {
+          const Part work{slot, first, work_bytes(step) / 4};
+          write(working, step.scratch, work);
+          const autodiff::Node& n = graph_.node(step.node);
+          for (std::size_t i = 0; i < step.inputs.size(); ++i)
+            read(root(n.inputs[i].id), step.inputs[i], {slot, first, n.inputs[i].shape().size()});
+          write(step.node, step.output, {slot, first, n.shape.size()});
+          read(working, step.scratch, work);
+        };
+        continue;
+      }
       if (step.group.run && left_in_group == 0) left_in_group = step.group.steps;
       if (step.leads_group) {  // its parts run together with the group's
         left_in_group = 1 + (&step + 1)->group.steps;
@@ -191,19 +215,25 @@ class PlanWalk {
 
   const autodiff::Plan& plan_;
   const autodiff::Graph& graph_;
-  bool backwards_;
+  bool backwards_, late_;
   int first_output_;
   std::vector<int> paint_;
   std::vector<int> copied_;  // bases of outputs that are copies; they are painted with the base, negative
   std::map<int, std::pair<std::size_t, std::size_t>> packed_;  // by node: which input, and how many words
+  std::map<int, std::function<void()>> waiting_;               // by Step::beside
   std::size_t arena_used_ = 0, scratch_used_ = 0;
   std::string problem_;
 };
 
 /// "" when the plan of the program is sound, else what is wrong.
 inline std::string unsound(const autodiff::Program& program, const autodiff::Graph& graph) {
-  const std::string forwards = PlanWalk(program, graph, false).problem();
-  return forwards.empty() ? PlanWalk(program, graph, true).problem() : forwards;
+  for (const bool backwards : {false, true}) {
+    for (const bool late : {false, true}) {
+      const std::string problem = PlanWalk(program, graph, backwards, late).problem();
+      if (!problem.empty()) return problem;
+    }
+  }
+  return "";
 }
 
 }  // namespace tests

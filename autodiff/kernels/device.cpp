@@ -57,6 +57,8 @@ DeviceStream::~DeviceStream() = default;
 void DeviceStream::enqueue_task(IndexedTask) {}
 DeviceStream::Recording DeviceStream::record_task(IndexedTask) { return {}; }
 void DeviceStream::play(const Recording&) {}
+int DeviceStream::beside_task(IndexedTask) { return 0; }
+void DeviceStream::wait_for_beside(int) {}
 void DeviceStream::to_device(void*, const void*, std::size_t) {}
 void DeviceStream::to_host(void*, const void*, std::size_t) {}
 void DeviceStream::copy(void*, const void*, std::size_t) {}

@@ -111,6 +111,18 @@ class DeviceStream {
   }
   void play(const Recording& recording);
 
+  /// Inside enqueue() or record(), about the stream that is meant there: what body() calls begins when all
+  /// that was called before is done, and after what went beside earlier; it runs beside what is called next,
+  /// and has partial results of its own. Returns a number for wait_for_beside(), before which nobody may read
+  /// or write what it writes, or write what it reads.
+  template <class Body>
+  static int beside(const Body& body) {
+    return beside_task([&](int) { body(); });
+  }
+  /// What is called from now on begins when the one of this number is done, and those before it. All must
+  /// have been waited for where a recording ends.
+  static void wait_for_beside(int number);
+
   /// To the device; `from` may be used again when this returns, unless it is pinned: then after wait() or a
   /// mark.
   void to_device(void* to, const void* from, std::size_t bytes);
@@ -130,6 +142,7 @@ class DeviceStream {
  private:
   void enqueue_task(IndexedTask body);
   Recording record_task(IndexedTask body);
+  static int beside_task(IndexedTask body);
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -92,7 +92,8 @@ void Compiler::bind_operands(Stage& stage, const std::vector<int>& nodes) {
     Step& step = stage.steps[t];
     for (const Value& in : n.inputs) step.inputs.push_back(operand(in.id, stage.chunked));
     step.output = operand(id, stage.chunked);
-    step.scratch = {.base = Operand::scratch, .offset = work_offset_[static_cast<std::size_t>(id)]};
+    step.scratch = {.base = info(id).beside ? Operand::arena : Operand::scratch,
+                    .offset = work_offset_[static_cast<std::size_t>(id)]};
     if (info(id).role == BatchRole::reduce && stage.chunks > 1) {
       const std::size_t bytes = aligned(n.shape.size() * dtype_size(n.dtype));
       const Operand partials{.base = Operand::arena,

@@ -28,6 +28,7 @@ struct NodeInfo {
   bool fixed = false;     // computed from parameters that stay
   bool again = false;     // a copy: the value is computed in an earlier stage as well
   bool chained = false;   // read inside its group only
+  bool beside = false;    // computed beside what comes after it, on a device
 };
 
 // How operand `v` of an element-wise function with output shape `y` is read: element by element, as a row
@@ -52,19 +53,23 @@ class Compiler {
     find_fixed();
     assign_levels();
     recompute();
+    find_beside();
     find_readers();
     make_stages();
     for (std::size_t s = 0; s < by_stage_.size(); ++s) group_nodes(s);
     find_chained();
-    place_arena();
     for (std::size_t s = 0; s < by_stage_.size(); ++s) {
       choose_kernels(plan_->stages[s], by_stage_[s]);
       join_groups(s);
+    }
+    place_arena();
+    for (std::size_t s = 0; s < by_stage_.size(); ++s) {
       place_scratch(s);
       bind_operands(plan_->stages[s], by_stage_[s]);
       for (const Together& group : groups_[s]) make_group(plan_->stages[s], group, by_stage_[s]);
     }
     copy_outputs();
+    find_awaits();
     return plan_;
   }
 
@@ -92,6 +97,11 @@ class Compiler {
   std::size_t bytes_saved(const std::vector<int>& chain);
   void make_stages();
   int chunks_for(const std::vector<int>& nodes);
+
+  // beside.cpp: what runs beside other nodes, and who waits for it
+  void find_beside();
+  std::vector<int> ends_of_beside(const std::vector<int>& time, int end);
+  void find_awaits();
 
   // fuse.cpp: which nodes run together; their places among the nodes of a stage
   struct Together {

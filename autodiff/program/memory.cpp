@@ -9,23 +9,30 @@
 namespace autodiff::detail {
 
 // Values that outlive their stage, outputs and partial results. Time is the stage; the steps of an unchunked
-// stage have a time each, so that they can share memory.
+// stage have a time each, so that they can share memory, and on a device, where nothing is chunked, all but
+// those that run together.
 void Compiler::place_arena() {
   std::vector<int> time(infos_.size(), 0);
   int now = 0, end_of_fixed = 0;
   for (std::size_t s = 0; s < by_stage_.size(); ++s) {
-    for (const int id : by_stage_[s]) {
-      time[static_cast<std::size_t>(id)] = plan_->stages[s].chunked ? now : now++;
+    const std::vector<int>& nodes = by_stage_[s];
+    for (std::size_t t = 0; t < nodes.size(); ++t) {
+      time[static_cast<std::size_t>(nodes[t])] = now;
+      const Stage& stage = plan_->stages[s];
+      const Together* group = group_of(s, t);
+      const bool goes_on = stage.steps[t].leads_group || (group && group == group_of(s, t + 1));
+      if (!stage.chunked || (plan_->device != Device::cpu && !goes_on)) ++now;
     }
     ++now;
     if (s + 1 == plan_->fixed_stages) end_of_fixed = now;
   }
+  const std::vector<int> beside_until = ends_of_beside(time, now);
   std::vector<int> last = time;
   for (int id = 0; id < graph_->size(); ++id) {
     if (!runs(id)) continue;
     for (const Value& in : node(id).inputs) {
       int& end = last[static_cast<std::size_t>(info(in.id).root)];
-      end = std::max(end, time[static_cast<std::size_t>(id)]);
+      end = std::max(end, beside_until[static_cast<std::size_t>(id)]);
     }
   }
   for (const int k : copies_) {
@@ -37,11 +44,17 @@ void Compiler::place_arena() {
   std::vector<Lifetime> lives;
   std::vector<std::size_t*> places;
   arena_offset_.resize(infos_.size());
+  work_offset_.resize(infos_.size());
   partial_offset_.resize(infos_.size());
   for (std::size_t s = 0; s < by_stage_.size(); ++s) {
     const Stage& stage = plan_->stages[s];
-    for (const int id : by_stage_[s]) {
+    for (std::size_t t = 0; t < by_stage_[s].size(); ++t) {
+      const int id = by_stage_[s][t];
       const auto k = static_cast<std::size_t>(id);
+      if (info(id).beside && stage.steps[t].scratch_bytes() > 0) {
+        lives.push_back({stage.steps[t].scratch_bytes(), time[k], beside_until[k]});
+        places.push_back(&work_offset_[k]);
+      }
       const std::size_t bytes = node(id).shape.size() * dtype_size(node(id).dtype);
       if (info(id).outlives && info(id).output == never) {
         lives.push_back({bytes, time[k], last[k]});
@@ -68,7 +81,6 @@ void Compiler::place_scratch(std::size_t s) {
   const Stage& stage = plan_->stages[s];
   const std::vector<int>& nodes = by_stage_[s];
   scratch_offset_.resize(infos_.size());
-  work_offset_.resize(infos_.size());
   std::vector<Lifetime> lives;
   std::vector<std::size_t*> places;
   std::map<int, std::size_t> index;
@@ -84,7 +96,7 @@ void Compiler::place_scratch(std::size_t s) {
       const auto at = index.find(info(in.id).root);
       if (at != index.end()) lives[at->second].last = last;
     }
-    if (const std::size_t work = stage.steps[t].scratch_bytes(); work > 0) {
+    if (const std::size_t work = stage.steps[t].scratch_bytes(); work > 0 && !info(id).beside) {
       lives.push_back({work, first, last});
       places.push_back(&work_offset_[static_cast<std::size_t>(id)]);
     }

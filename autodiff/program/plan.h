@@ -51,6 +51,9 @@ struct Step {
     const std::size_t whole = std::max(launch.scratch_bytes, tail_launch.scratch_bytes);
     return std::max(whole, parts.size() * part_scratch);
   }
+  /// On a device: the number of a step that goes beside those after it, and of the last such step that must
+  /// be done before this one. The scratch memory of the former is in the arena.
+  int beside = -1, awaits = -1;
   int updating = -1;  ///< index among Plan::updatings, of a step that can update parameters
   Group group = {};   ///< of the first step of a group
   /// The group that begins with the next step needs, of each part, only what that part writes; on a device,
@@ -124,6 +127,7 @@ struct Plan {
   };
   std::vector<Output> outputs = {};
   std::vector<Updating> updatings = {};
+  int besides = 0;  ///< steps that go beside others
   std::vector<std::shared_ptr<const Tensor>> constants = {};
   std::size_t arena_bytes = 0;    ///< everything but scratch
   std::size_t scratch_bytes = 0;  ///< for one thread

@@ -54,11 +54,11 @@ std::string table(const Program& program, const Profile* profile) {
       const Step::Row& row = step.row;
       std::string inputs = row.inputs;
       if (inputs.size() > input_width) inputs = inputs.substr(0, input_width - 3) + "...";
-      out += format("%4zu %5zu  %-*s  %-*s  %-*s %10zu %12.0f  %-9s  %-14s", number, s, w(op_width),
-                    row.op.c_str(), w(input_width), inputs.c_str(), w(shape_width), row.shape.str().c_str(),
-                    row.shape.size() * dtype_size(row.dtype), row.flops,
-                    std::string(step.launch.backend).c_str(),
-                    place_of(plan, step.output, step.output.per_chunk).c_str());
+      out += format(
+          "%4zu %5zu  %-*s  %-*s  %-*s %10zu %12.0f  %-9s  %-14s", number, s, w(op_width), row.op.c_str(),
+          w(input_width), inputs.c_str(), w(shape_width), row.shape.str().c_str(),
+          row.shape.size() * dtype_size(row.dtype), row.flops, std::string(step.launch.backend).c_str(),
+          (place_of(plan, step.output, step.output.per_chunk) + (step.beside < 0 ? "" : ", beside")).c_str());
       if (profile && profile->runs > 0) {
         const double own = profile->seconds[number];
         out +=

@@ -36,6 +36,9 @@ struct CompileOptions {
   /// Where the program runs. On a device the first three options do not matter: each kernel meets all
   /// samples, and no intermediate is computed again.
   Device device = kernels::default_device();
+  /// On a device, kernels of at least so many operations whose output nobody but the caller reads (gradients
+  /// of filters, say) run beside those after them, which leaves a part of the device idle.
+  double beside_above = 3e7;
 };
 
 namespace detail {
@@ -122,6 +125,7 @@ class Program {
   bool run_updating(const Stage& stage, std::size_t s, const void* const* inputs) const;
   void combine(const Stage& stage) const;
   void enqueue(std::size_t first, std::size_t last);  // stages
+  void wait_for_beside(int number);
   void check_bound();
   std::byte* address(const Operand& operand, int slot, std::size_t index) const;
   void bind(Value source, const void* elements, std::size_t count, DType dtype);
@@ -136,6 +140,7 @@ class Program {
   /// By output: which element of the arrays its first one updates. Empty before any does.
   std::vector<std::optional<std::size_t>> updates_;
   const kernels::ParameterUpdate* update_ = nullptr;  ///< while run(update) runs
+  std::vector<int> besides_;  ///< while enqueue() does: numbers of what has gone beside, by Step::beside
   bool bound_ = false;
   bool fixed_is_old_ = true;  ///< parameters were bound since the last run
 };

@@ -34,7 +34,7 @@ void Compiler::find_readers() {
     if (!runs(id)) continue;
     for (const Value& in : node(id).inputs) {
       NodeInfo& root = info(info(in.id).root);
-      if (info(id).stage != root.stage || is_whole(root.stage)) root.outlives = true;
+      if (info(id).stage != root.stage || is_whole(root.stage) || info(id).beside) root.outlives = true;
     }
     if (info(id).role == BatchRole::reduce || info(id).output != never) info(id).outlives = true;
   }

@@ -52,7 +52,7 @@ __device__ inline void sync_block() {
   asm volatile("barrier.sync 0;" ::: "memory");
 #endif
 }
-/// Whether kernels may be launched before those before them are done.
+/// Whether the next kernel may be launched before that before it is done.
 bool may_overlap();
 
 /// Launches a kernel on a stream; an error says `name`. `shared`: bytes of memory for each block, which the

@@ -97,12 +97,14 @@ inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 using std::fmaf;
 using std::isfinite;
 
-// The runtime. Streams do at once what they are given, unless they record it.
+// The runtime. Streams do at once what they are given, unless they record it; but one that has waited for
+// another does nothing before somebody waits for it: who forgets to reads what was there before.
 enum cudaError_t {
   cudaSuccess,
   cudaErrorMemoryAllocation,
   cudaErrorInvalidConfiguration,
   cudaErrorNoDevice,
+  cudaErrorStreamCaptureUnjoined,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum cudaDeviceAttr {
@@ -147,6 +149,7 @@ cudaError_t cudaMemcpyAsync(void*, const void*, std::size_t, cudaMemcpyKind, cud
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t*, unsigned);
 cudaError_t cudaStreamDestroy(cudaStream_t);
 cudaError_t cudaStreamSynchronize(cudaStream_t);
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned);
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode);
 inline cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode*) { return cudaSuccess; }
 cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t*);

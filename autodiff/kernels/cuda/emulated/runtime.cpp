@@ -1,8 +1,10 @@
 // Streams, memory and recordings of the emulated runtime.
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <mutex>
+#include <set>
 #include <vector>
 
 #include "autodiff/kernels/cuda/emulated/cuda_runtime.h"
@@ -12,8 +14,16 @@ struct EmulatedGraph {
 };
 struct EmulatedStream {
   EmulatedGraph* recorded = nullptr;  // while it records
+  // Work of a stream that has waited for another one, and how much of all that it got has been done.
+  bool waits = false;
+  std::deque<std::function<void()>> late = {};
+  std::size_t done = 0;
+  std::set<EmulatedStream*> waiting = {};  // those that have waited for this one
 };
-struct EmulatedEvent {};
+struct EmulatedEvent {
+  EmulatedStream* stream = nullptr;
+  std::size_t work = 0;  // of the stream, before the event
+};
 
 namespace {
 
@@ -34,7 +44,9 @@ cudaError_t set(cudaError_t code) {
 }  // namespace
 
 cudaError_t emulated::enqueue(cudaStream_t stream, std::function<void()> work) {
-  if (stream && stream->recorded) {
+  if (stream && stream->waits) {
+    stream->late.push_back(std::move(work));
+  } else if (stream && stream->recorded) {
     stream->recorded->work.push_back(std::move(work));
   } else {
     work();
@@ -52,6 +64,8 @@ const char* cudaGetErrorString(cudaError_t code) {
       return "invalid configuration argument";
     case cudaErrorNoDevice:
       return "it is emulated: set EV3_EMULATED_DEVICE=1 in the environment";
+    case cudaErrorStreamCaptureUnjoined:
+      return "the recording ends before what went beside it";
   }
   return "unknown error";
 }
@@ -161,6 +175,24 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* out) {
   *out = std::exchange(stream->recorded, nullptr);
+  bool joined = true;
+  for (EmulatedStream* other : stream->waiting) {
+    joined = joined && other->late.empty();
+    other->late.clear();
+  }
+  return joined ? cudaSuccess : set(cudaErrorStreamCaptureUnjoined);
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  EmulatedStream* other = event->stream;
+  if (!other->waits) {
+    stream->waits = true;
+    other->waiting.insert(stream);
+    return cudaSuccess;
+  }
+  for (; other->done < event->work; ++other->done) {
+    emulated::enqueue(stream, std::move(other->late.front()));
+    other->late.pop_front();
+  }
   return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsigned long long) {
@@ -188,5 +220,8 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  *event = {stream, stream->done + stream->late.size()};
+  return cudaSuccess;
+}
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
