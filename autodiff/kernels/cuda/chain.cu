@@ -161,26 +161,27 @@ __device__ void run_pattern(const Chain& chain, const Columns& at, double (&tota
   constexpr ChainTable table = patterns::tables[pattern];
   const Rows rows(at, width);
   if (rows.first >= rows.last) return;
-  Vector value[table.slots], next[table.inputs];
+  // So many rows are on their way while one is worked on. Of chains with sums there are few blocks.
+  constexpr int ahead = sums > 0 ? 2 : 1;
+  Vector value[table.slots], next[ahead][table.inputs];
   each<table.once>([&](auto k) {
     constexpr ChainTable::Input in = patterns::tables[pattern].input[table.inputs + k()];
     read_once(chain, in.operand >= table.single_from, in.operand, rows.column, value[in.slot]);
   });
-  // The next row is on its way while this one is worked on.
-  const auto fetch = [&](std::size_t row) {
+  const auto fetch = [&](auto turn, std::size_t row) {
     if (row >= rows.last) return;
     each<table.inputs>([&](auto k) {
       constexpr ChainTable::Input in = patterns::tables[pattern].input[k()];
-      read(chain.operands[in.operand] + row * at.inner + rows.column, next[k()]);
+      read(chain.operands[in.operand] + row * at.inner + rows.column, next[turn()][k()]);
     });
   };
-  fetch(rows.first);
-  for (std::size_t row = rows.first; row < rows.last; row += rows.step) {
+  const auto work = [&](auto turn, std::size_t row) {
+    if (row >= rows.last) return;
     each<table.inputs>([&](auto k) {
       constexpr ChainTable::Input in = patterns::tables[pattern].input[k()];
-      value[in.slot] = next[k()];
+      value[in.slot] = next[turn()][k()];
     });
-    fetch(row + rows.step);
+    fetch(turn, row + ahead * rows.step);
     Vector v{};
     each<table.steps>([&](auto s) {
       constexpr ChainTable::Step now = patterns::tables[pattern].step[s()];
@@ -209,6 +210,10 @@ __device__ void run_pattern(const Chain& chain, const Columns& at, double (&tota
         for (int w = 0; w < width; ++w) total[w][now.sum] += static_cast<double>(v.v[w]);
       }
     });
+  };
+  each<ahead>([&](auto turn) { fetch(turn, rows.first + turn() * rows.step); });
+  for (std::size_t row = rows.first; row < rows.last; row += ahead * rows.step) {
+    each<ahead>([&](auto turn) { work(turn, row + turn() * rows.step); });
   }
 }
 
