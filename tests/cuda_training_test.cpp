@@ -2,6 +2,7 @@
 // gathers, and trajectories of explore.
 #include <cstring>
 
+#include "autodiff/kernels/cuda/chain_patterns.h"
 #include "autodiff/kernels/device.h"
 #include "datasets/digits.h"
 #include "datasets/stream.h"
@@ -135,6 +136,28 @@ TEST_CASE("trajectories on the device are those of the CPU within rounding, and 
       CHECK(one[c].params == two[c].params);
       CHECK(one[c].losses == two[c].losses);
     }
+  }
+}
+
+TEST_CASE("residual nets and perceptrons are trained without chains that are interpreted") {
+  if (no_device("chains")) return;
+  const auto resnet = [](int n) {
+    return nn::ResNet{.inputs = {32, 32, 3}, .filters = 16, .blocks = {n, n, n}, .classes = 10};
+  };
+  const nn::Network networks[] = {resnet(1), resnet(2), resnet(3),
+                                  nn::Mlp{.inputs = {784}, .hidden = {64, 64}, .classes = 10}};
+  for (const nn::Network& net : networks) {
+    const nn::LossGradient gradient(net, nn::CrossEntropy{}, 2,
+                                    {.compile = {.device = kernels::Device::cuda}});
+    int chains = 0;
+    for (const Stage& stage : gradient.program().plan().stages) {
+      for (const Step& step : stage.steps) {
+        if (!step.group.run) continue;
+        ++chains;
+        CHECK(kernels::cuda::pattern_of(kernels::cuda::table_of(step.group.dims)) >= 0);
+      }
+    }
+    CHECK(chains > 3);
   }
 }
 

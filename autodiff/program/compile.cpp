@@ -160,7 +160,6 @@ Program compile(const Graph& graph, std::span<const Value> outputs, const Compil
   CompileOptions own = options;
   own.backends = {row};
   own.threads = 1;
-  own.recompute_above = std::numeric_limits<std::size_t>::max();
   return Program(detail::Compiler(graph, outputs, own).run());
 }
 

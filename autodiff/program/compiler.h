@@ -93,6 +93,7 @@ class Compiler {
   void assign_levels();
   void find_readers();  // and recompute.cpp before it:
   void recompute();
+  bool is_array_with_row(int id) const;
   std::vector<int> chains();
   std::size_t bytes_saved(const std::vector<int>& chain);
   void make_stages();
@@ -113,6 +114,8 @@ class Compiler {
   const kernels::Backend* chain_backend(int id);
   void group_nodes(std::size_t stage);
   bool is_ready(int id, const std::vector<char>& waits);
+  bool is_nearly_ready(int id, const std::vector<char>& waits);
+  bool comes_late(int id);
   bool is_alone(int id, const std::vector<int>& pending, std::vector<char>& waits,
                 const std::map<int, const kernels::Backend*>& backends);
   bool is_sum_of(int id, const std::vector<int>& group);

@@ -54,6 +54,17 @@ bool Compiler::is_ready(int id, const std::vector<char>& waits) {
                       [&](const Value& in) { return waits[static_cast<std::size_t>(info(in.id).root)]; });
 }
 
+// The same, but for what can be computed again right before the node.
+bool Compiler::is_nearly_ready(int id, const std::vector<char>& waits) {
+  return std::all_of(node(id).inputs.begin(), node(id).inputs.end(), [&](const Value& in) {
+    const int root = info(in.id).root;
+    return !waits[static_cast<std::size_t>(root)] || (comes_late(root) && is_ready(root, waits));
+  });
+}
+
+// Of a device's nodes that compute something again: they join a group when one of it reads them.
+bool Compiler::comes_late(int id) { return info(id).again && options_.device != Device::cpu; }
+
 // Whether a node would be a chain of its own where that is a kernel of its own, on a device: it waits for
 // others of its shape while there is something else to do.
 bool Compiler::is_alone(int id, const std::vector<int>& pending, std::vector<char>& waits,
@@ -62,7 +73,7 @@ bool Compiler::is_alone(int id, const std::vector<int>& pending, std::vector<cha
   if (!backend || !backend->pointwise_sums) return false;
   waits[static_cast<std::size_t>(id)] = false;
   const bool alone = std::none_of(pending.begin(), pending.end(), [&](int other) {
-    return other != id && is_ready(other, waits) &&
+    return other != id && is_nearly_ready(other, waits) &&
            (is_sum_of(other, {id}) || (node(other).shape == node(id).shape && backends.at(other) == backend));
   });
   waits[static_cast<std::size_t>(id)] = true;
@@ -100,28 +111,38 @@ void Compiler::group_nodes(std::size_t s) {
       return true;
     };
     const kernels::Backend* backend = nullptr;
-    auto first = std::find_if(pending.begin(), pending.end(), ready);
+    auto first =
+        std::find_if(pending.begin(), pending.end(), [&](int id) { return ready(id) && !comes_late(id); });
+    if (first == pending.end()) first = std::find_if(pending.begin(), pending.end(), ready);
     if (is_alone(*first, pending, waits, backends)) {
       const auto other =
           std::find_if(pending.begin(), pending.end(), [&](int id) { return ready(id) && !backends[id]; });
       if (other != pending.end()) first = other;
     }
+    const auto can_join = [&](int id) {
+      return backend && node(id).shape == node(group[0]).shape && backends[id] == backend &&
+             group.size() < longest_group && fits(id);
+    };
+    const auto join = [&](int id) {
+      group.push_back(id);
+      waits[static_cast<std::size_t>(id)] = false;
+    };
     for (auto at = pending.begin(); at != pending.end(); ++at) {
-      const bool begins = at == first;
-      const bool joins = group.empty()
-                             ? begins
-                             : backend && ready(*at) && node(*at).shape == node(group[0]).shape &&
-                                   backends[*at] == backend && group.size() < longest_group && fits(*at);
-      if (!joins) {
-        left.push_back(*at);
-        continue;
-      }
-      if (begins) {
+      if (at == first) {
         backend = backends[*at];
         if (backend && !fits(*at)) backend = nullptr;
+        join(*at);
+      } else if (!group.empty() && !comes_late(*at) && is_nearly_ready(*at, waits) &&
+                 node(*at).shape == node(group[0]).shape && backends[*at] == backend) {
+        for (const Value& in : node(*at).inputs) {
+          const int again = info(in.id).root;
+          if (waits[static_cast<std::size_t>(again)] && can_join(again)) join(again);
+        }
+        if (ready(*at) && can_join(*at)) join(*at);
       }
-      group.push_back(*at);
-      waits[static_cast<std::size_t>(*at)] = false;
+    }
+    for (const int id : pending) {
+      if (waits[static_cast<std::size_t>(id)]) left.push_back(id);
     }
     std::size_t sums = 0;
     if (backend && backend->pointwise_sums && plan_->stages[s].chunks == 1) {

@@ -34,7 +34,8 @@ struct CompileOptions {
   /// and kept; on a device by every run(), or when enqueue_fixed() is called.
   bool parameters_stay = false;
   /// Where the program runs. On a device the first three options do not matter: each kernel meets all
-  /// samples, and no intermediate is computed again.
+  /// samples, and what an array gives with a row (a difference from means, say) is computed again, nothing
+  /// else.
   Device device = kernels::default_device();
   /// On a device, kernels of at least so many operations whose output nobody but the caller reads (gradients
   /// of filters, say) run beside those after them, which leaves a part of the device idle.

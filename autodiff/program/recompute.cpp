@@ -21,6 +21,16 @@ constexpr int longest_chain = 7;
 
 }  // namespace
 
+// Whether a node is an array with a row: a difference from means, a product with factors. A device, on which
+// every chain is a pass over memory of its own, computes such again, from the array, which is kept in any
+// case.
+bool Compiler::is_array_with_row(int id) const {
+  const Node& n = node(id);
+  kernels::PointwiseStep step;
+  return n.inputs.size() == 2 && n.op->pointwise(step) && reading(n.inputs[0], n.shape) == Reading::full &&
+         reading(n.inputs[1], n.shape) == Reading::repeated;
+}
+
 // For each node the number of cheap ops in a row that lead to it; 0: it is kept.
 std::vector<int> Compiler::chains() {
   std::vector<int> chain(infos_.size(), 0);
@@ -29,11 +39,13 @@ std::vector<int> Compiler::chains() {
     const Op* op = node(id).op.get();
     if (!i.live || !op || i.external != never || is_whole(i.stage) || i.role != BatchRole::map) continue;
     if (!op->cheap() && !op->alias()) continue;
+    if (options_.device != Device::cpu && !is_array_with_row(id)) continue;
     int longest = 0;
     for (const Value& in : node(id).inputs)
       longest = std::max(longest, chain[static_cast<std::size_t>(in.id)]);
     if (!op->alias()) ++longest;
-    chain[static_cast<std::size_t>(id)] = longest > longest_chain ? 0 : longest;
+    const int most = options_.device == Device::cpu ? longest_chain : 1;
+    chain[static_cast<std::size_t>(id)] = longest > most ? 0 : longest;
   }
   return chain;
 }
@@ -71,7 +83,7 @@ std::size_t Compiler::bytes_saved(const std::vector<int>& chain) {
 
 void Compiler::recompute() {
   const std::vector<int> chain = chains();
-  if (bytes_saved(chain) < options_.recompute_above) return;
+  if (options_.device == Device::cpu && bytes_saved(chain) < options_.recompute_above) return;
   Rewriting rewriting(*this);
   std::map<std::pair<int, int>, int> copies;  // by node and stage
   // The value as a stage of this level reads it: its own, or computed again there. Chains are short, so is

@@ -43,6 +43,20 @@ constexpr PointwiseStep mul_add(int a, int b, int c, int y) {
   step.c = c;
   return step;
 }
+// (a - d) b
+constexpr PointwiseStep mul_sub(int a, int d, int b, int y) {
+  PointwiseStep step = mul(a, b, y);
+  step.subtracts = true;
+  step.d = d;
+  return step;
+}
+// (a - d) b + c
+constexpr PointwiseStep mul_sub_add(int a, int d, int b, int c, int y) {
+  PointwiseStep step = mul_sub(a, d, b, y);
+  step.adds = true;
+  step.c = c;
+  return step;
+}
 constexpr PointwiseStep relu(int a, int y) { return {.unary = Unary::relu, .a = a, .y = y}; }
 
 /// Operands: arrays from 0 on, then rows, then what only steps have.
@@ -52,26 +66,29 @@ constexpr Pattern list[] = {
     {3, 1, 0, {add(0, 3, 4), add(4, 1, 5), relu(5, 2)}},
     {3, 1, 0, {add(0, 3, 4), add(1, 4, 5), relu(5, 2)}},
     {3, 0, 0, {relu_grad(0, 1, 2)}, {{0}}},
-    // batch norm: x - m kept, relu of (x - m) f + b, of (x - m) f + b + z, of the sum of two norms
-    {3, 3, 0, {sub(0, 3, 1), mul_add(1, 4, 5, 7), relu(7, 2)}},
+    {3, 2, 0, {add(0, 3, 5), add(1, 4, 6), add(5, 6, 7), relu(7, 2)}},
+    // batch norm: relu of (x - m) f + b, of (x - m) f + b + z, of the same with z + c
+    {2, 3, 0, {mul_sub_add(0, 2, 3, 4, 5), relu(5, 1)}},
+    {3, 3, 0, {mul_sub_add(0, 3, 4, 5, 6), add(6, 1, 7), relu(7, 2)}},
+    {3, 4, 0, {mul_sub_add(0, 3, 4, 5, 7), add(1, 6, 8), add(7, 8, 9), relu(9, 2)}},
+    // before a shortcut, with its (x - m) f; and where x - m is kept, since the gradient follows at once
+    {4, 5, 0, {mul_sub_add(0, 4, 5, 6, 9), relu(9, 1), mul_sub(2, 7, 8, 3)}},
     {4, 3, 0, {sub(0, 4, 1), mul_add(1, 5, 6, 8), add(8, 2, 7), relu(7, 3)}},
-    {6, 6, 0, {sub(0, 6, 1), mul_add(1, 7, 8, 13), relu(13, 2), sub(3, 9, 4), mul_add(4, 10, 11, 5)}},
-    // its gradient: g after relu, g f, and the sums of g and of g (x - m); of a sum of two gradients; and of
-    // the
+    {4, 4, 0, {sub(0, 4, 1), mul_add(1, 5, 6, 9), add(2, 7, 8), add(9, 8, 10), relu(10, 3)}},
+    // its gradient: g after relu, and the sums of g and of g (x - m); of a sum of two gradients; and of the
     // sum of two norms
-    {4, 1, 0, {relu_grad(0, 1, 5), mul(5, 4, 2), mul(5, 3, 6)}, {{0}, {2}}},
-    {5, 1, 0, {relu_grad(0, 1, 2), mul(2, 5, 3), mul(2, 4, 6)}, {{0}, {2}}},
-    {6, 1, 0, {add(0, 1, 7), relu_grad(2, 7, 3), mul(3, 6, 4), mul(3, 5, 7)}, {{1}, {3}}},
-    {5, 1, 0, {add(0, 1, 6), relu_grad(2, 6, 7), mul(7, 5, 3), mul(7, 4, 6)}, {{1}, {3}}},
-    {8,
-     2,
+    {4, 1, 0, {relu_grad(0, 1, 2), mul_sub(3, 4, 2, 6)}, {{0}, {1}}},
+    {5, 1, 0, {add(0, 1, 6), relu_grad(2, 6, 3), mul_sub(4, 5, 3, 7)}, {{1}, {2}}},
+    {6, 2, 0, {add(0, 1, 8), relu_grad(2, 8, 3), mul_sub(4, 6, 3, 9), mul_sub(5, 7, 3, 10)}, {{1}, {2}, {3}}},
+    {4, 0, 0, {relu_grad(0, 1, 2), mul(2, 3, 4)}, {{0}, {1}}},
+    {5, 1, 0, {relu_grad(0, 1, 2), mul_sub(3, 5, 2, 7), mul(2, 4, 6)}, {{0}, {1}, {2}}},
+    // and the rest of it: (x - m) a + b + g f
+    {3, 4, 0, {mul_sub_add(0, 3, 4, 5, 7), mul_add(1, 6, 7, 2)}},
+    {5,
+     8,
      0,
-     {add(0, 1, 10), relu_grad(2, 10, 3), mul(3, 8, 4), mul(3, 5, 10), mul(3, 9, 6), mul(3, 7, 11)},
-     {{1}, {3}, {5}}},
-    {7, 2, 0, {relu_grad(0, 1, 2), mul(2, 7, 3), mul(2, 4, 9), mul(2, 8, 5), mul(2, 6, 10)}, {{0}, {2}, {4}}},
-    // and the rest of it, with (x - m) from before
-    {3, 2, 0, {mul_add(0, 3, 4, 6), add(1, 6, 2)}},
-    {6, 4, 0, {mul_add(0, 6, 7, 11), add(1, 11, 2), mul_add(3, 8, 9, 10), add(4, 10, 5)}},
+     {mul_sub_add(0, 5, 6, 7, 13), mul_add(1, 8, 13, 2), mul_sub_add(3, 9, 10, 11, 13),
+      mul_add(1, 12, 13, 4)}},
 };
 inline constexpr int count = static_cast<int>(std::size(list));
 
