@@ -7,10 +7,10 @@
 // the window that meet this row, each of which adds to another row of the result. Edges of the image, and
 // cells beyond them, are zeros. Of the two products of 8 columns one has the even filters and one the odd
 // ones, so that a thread reads and writes neighbours. With the result goes what a chain would do to it
-// (epilogue.h).
+// (epilogue.h), or it forms the moments of it (conv2d_moments_inl.h).
 //
 // Somewhat long: the kernel and what the host says about tiles belong together.
-#include "autodiff/kernels/cuda/conv2d_inl.h"
+#include "autodiff/kernels/cuda/conv2d_moments_inl.h"
 #include "autodiff/kernels/cuda/tensor_inl.h"
 
 namespace autodiff::kernels::cuda {
@@ -19,7 +19,7 @@ namespace {
 // Before compute capability 8.0 the kernels are empty, and never called.
 #pragma nv_diag_suppress 177
 
-constexpr int threads = 256, cell_columns = 8, filters = 16;
+constexpr int log_threads = 8, threads = 1 << log_threads, cell_columns = 8, filters = 16;
 // In shared memory, for which the lanes of a warp meet different banks.
 constexpr int filter_width = filters + 8;
 
@@ -59,11 +59,16 @@ __device__ int divided(int x, int by) { return x * by >> 20; }
 __device__ float2 load2(const float* p) { return *reinterpret_cast<const float2*>(p); }
 #endif
 
+// Floats of a block's result.
+template <class W, int parts>
+constexpr int results_of = 8 * W::rows*(threads / parts);
+
 // A slice has `steps` times 8 channels for each of `parts` parts of the warps, which take turns and whose
-// sums are added last.
-template <class W, int steps, int parts, Precision precision>
+// sums are added last. With moments nothing else is done with the result.
+template <class W, int steps, int parts, Precision precision, bool moments>
 __global__ void __launch_bounds__(threads, 2)
-    forward_kernel(const Conv2dDims d, const Frame f, const float* x, const float* w, const Epilogue e) {
+    forward_kernel(const Conv2dDims d, const Frame f, const float* x, const float* w, const Epilogue e,
+                   const Conv2dMoments m) {
 #if __CUDA_ARCH__ >= 800
   constexpr int warps = threads / 32 / parts, channels = 8 * steps * parts, taps = W::taps, rows = W::rows;
   constexpr int width = channels + 4;  // of a position in shared memory
@@ -203,12 +208,14 @@ __global__ void __launch_bounds__(threads, 2)
         to[((part - 1) * warps * size + k) * 32] = sum[k / (rows * 8)][k / 8 % rows][k / 4 % 2][k % 4];
     }
     sync_block();
-    if (part > 0) return;
+    if (!moments && part > 0) return;
+    if (!moments || part == 0) {
 #pragma unroll
-    for (int k = 0; k < size; ++k) {
+      for (int k = 0; k < size; ++k) {
 #pragma unroll
-      for (int other = 0; other < parts - 1; ++other) {
-        sum[k / (rows * 8)][k / 8 % rows][k / 4 % 2][k % 4] += to[(other * warps * size + k) * 32];
+        for (int other = 0; other < parts - 1; ++other) {
+          sum[k / (rows * 8)][k / 8 % rows][k / 4 % 2][k % 4] += to[(other * warps * size + k) * 32];
+        }
       }
     }
   }
@@ -217,10 +224,10 @@ __global__ void __launch_bounds__(threads, 2)
   const auto row_of = [&](int cell) { return (tile_row + down_of(cell)) * rows * up; };
   const auto column_of = [&](int cell) { return ((tile_column + across_of(cell)) * cell_columns + g) * up; };
   if constexpr (!W::is_spread) {
-    // By way of shared memory, for a loop of few instructions.
-    if (e.row || e.array || e.relu) {
+    // By way of shared memory, for loops of few instructions.
+    auto* mine4 = reinterpret_cast<float4*>(memory + warp * rows * 8 * 32) + lane;
+    const auto put_down = [&] {
       parts == 1 ? sync_block() : __syncwarp();  // what lies there has been read
-      auto* mine4 = reinterpret_cast<float4*>(memory + warp * rows * 8 * 32) + lane;
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
 #pragma unroll
@@ -229,6 +236,37 @@ __global__ void __launch_bounds__(threads, 2)
           mine4[(h * rows + i) * 32] = {even[0], odd[0], even[1], odd[1]};
         }
       }
+    };
+    if constexpr (moments) {
+      const EarlyList then(m.list);
+      if (parts == 1 || part == 0) put_down();
+      if (parts > 1) sync_block();  // the parts share what is left to do
+      FourMoments all;
+#pragma unroll 1
+      for (int h = part; h < 2; h += parts) {
+        const int cell = cells + h, n = tile_image + image_of(cell), i0 = row_of(cell), j = column_of(cell);
+        if (n >= d.n || j >= d.ow) continue;
+        float* to = e.y + ((n * d.oh + i0) * d.ow + j) * d.out + filter_0;
+#pragma unroll
+        for (int i = 0; i < rows; ++i) {
+          if (i0 + i >= d.oh) continue;
+          const float4 v = mine4[(h * rows + i) * 32];
+          *reinterpret_cast<float4*>(to + i * d.ow * d.out) = v;
+          all.add(v);
+        }
+      }
+      // Slots of a group of filters follow each other.
+      const int of_group = warp & ((1 << f.log_cells) - 1), log_slots = f.log_cells + (parts > 1 ? 1 : 0);
+      static_assert(parts <= 2);
+      auto* room = reinterpret_cast<double2*>(memory + results_of<W, parts>);
+      if (join_moments(m, all, room, first_filter,
+                       (filter_group << log_slots) + (part << f.log_cells) + of_group, log_slots)) {
+        run_list(then, memory);
+      }
+      return;
+    }
+    if (e.row || e.array || e.relu) {
+      put_down();
       const Finish finish(e, filter_0);
 #pragma unroll 1
       for (int h = 0; h < 2; ++h) {
@@ -323,20 +361,39 @@ Conv2dLaunch run(const Conv2dDims& d, const float* x, const float* w) {
   const int table = f.positions * 4, sums = (parts - 1) * warps * W::sums * W::rows * 8 * 32 * 4;
   f.slots = std::min(d.in / channels, 3);
   while (f.slots > 2 && f.slots * slot + table > most) --f.slots;
-  const int results = W::is_spread ? 0 : threads / parts * W::rows * 8 * 4;
+  const int results = W::is_spread ? 0 : results_of<W, parts> * 4;
   const int bytes = std::max({f.slots * slot + table, sums, results});
   // More tiles of an image than can be told apart by divided().
-  if (bytes > most || f.tiles_across * f.tiles_down > 1024) return nullptr;
+  if (bytes > most || f.tiles_across * f.tiles_down > 1024) return {};
   const dim3 grid(static_cast<unsigned>((d.n + (1 << f.log_images) - 1) >> f.log_images),
                   static_cast<unsigned>(d.out / filters >> f.log_filters),
                   static_cast<unsigned>(f.tiles_across * f.tiles_down));
-  return [=](cudaStream_t to, const Epilogue& e) {
+  Conv2dLaunch out;
+  out.run = [=](cudaStream_t to, const Epilogue& e) {
     by_precision([&](auto precision) {
-      allow(forward_kernel<W, steps, parts, precision()>, most);
-      launch_on(to, "conv2d", grid, threads, static_cast<std::size_t>(bytes),
-                forward_kernel<W, steps, parts, precision()>, d, f, x, w, e);
+      constexpr auto* kernel = forward_kernel<W, steps, parts, precision(), false>;
+      allow(kernel, most);
+      launch_on(to, "conv2d", grid, threads, static_cast<std::size_t>(bytes), kernel, d, f, x, w, e,
+                Conv2dMoments{});
     });
   };
+  if constexpr (!W::is_spread) {
+    const auto q = moments_of(d, grid, log_threads, log_of(filters << f.log_filters));
+    if (!q) return out;
+    const int all = std::max({bytes, results + static_cast<int>(moments_bytes(*q, threads)),
+                              list_floats * static_cast<int>(sizeof(float))}),
+              most_dynamic = most - 64;  // is_last_block has some that is not
+    if (all > most_dynamic) return out;
+    out.run_with_moments = [=](cudaStream_t to, float* y, float* m, const SmallList* list) {
+      by_precision([&](auto precision) {
+        constexpr auto* kernel = forward_kernel<W, steps, parts, precision(), true>;
+        allow(kernel, most_dynamic);
+        launch_on(to, "conv2d", grid, threads, static_cast<std::size_t>(all), kernel, d, f, x, w,
+                  Epilogue{.y = y}, q->to(m, list));
+      });
+    };
+  }
+  return out;
 }
 
 // In how many parts is said by the channels alone, so that sums have the same bits on every device and in
@@ -352,7 +409,7 @@ Conv2dLaunch run(const Conv2dDims& d, const float* x, const float* w) {
     }
   }
   if constexpr (W::taps == 3) return run<W, 1, 2>(d, x, w);
-  return nullptr;
+  return {};
 }
 
 }  // namespace

@@ -1,12 +1,13 @@
 // Convolutions of images of few channels, up to 64 products for each element of the result: too few for
 // products of matrices. The filters lie in shared memory; a thread has one pixel and 16 filters, or one tap
 // and channel of a filter.
-#include "autodiff/kernels/cuda/conv2d_inl.h"
+#include "autodiff/kernels/cuda/conv2d_moments_inl.h"
 
 namespace autodiff::kernels::cuda {
 namespace {
 
-constexpr int threads = 128, filters = 16, most_depth = 64;
+constexpr int log_threads = 7, threads = 1 << log_threads, log_filters = 4, filters = 1 << log_filters,
+              most_depth = 64;
 
 __global__ void __launch_bounds__(threads)
     forward_kernel(const Conv2dDims d, bool aligned, const float* x, const float* w, float* y) {
@@ -45,12 +46,14 @@ __global__ void __launch_bounds__(threads)
 }
 
 // Windows of 3 x 3 with stride 1: a block has 4 rows of 32 pixels and what lies under their windows in shared
-// memory, a thread 4 neighbouring pixels and 4 filters.
+// memory, a thread 4 neighbouring pixels and 4 filters. With moments nothing else is done with the result. (8
+// blocks at a time, which is no more than there would be anyway: unless told so, nvcc 13 aims at more for one
+// channel with moments, and spills registers.)
 constexpr int tile_rows = 4, tile_columns = 32;
-template <int channels>
-__global__ void __launch_bounds__(threads)
+template <int channels, bool moments>
+__global__ void __launch_bounds__(threads, 8)
     forward3_kernel(const Conv2dDims d, int tiles_across, int tiles_down, const float* x, const float* w,
-                    const Epilogue e) {
+                    const Epilogue e, const Conv2dMoments m) {
   await_previous();
   constexpr int depth = 9 * channels, lines = tile_rows + 2;
   constexpr int read = (6 * channels + 3) / 4 * 4;  // floats of a line that a thread reads, and some more
@@ -123,8 +126,24 @@ __global__ void __launch_bounds__(threads)
     }
   }
   const int row = tile_row + warp, column = tile_column + group * 4;
-  if (row >= d.oh || first + o >= d.out) return;
+  const bool inside = row < d.oh && first + o < d.out;
+  if (!moments && !inside) return;
   const long long to = ((static_cast<long long>(n) * d.oh + row) * d.ow + column) * d.out + first + o;
+  if constexpr (moments) {
+    const EarlyList then(m.list);
+    let_next_begin();
+    FourMoments all;
+#pragma unroll
+    for (int p = 0; p < 4; ++p) {
+      if (!inside || column + p >= d.ow) continue;
+      const float4 v{sum[p][0], sum[p][1], sum[p][2], sum[p][3]};
+      *reinterpret_cast<float4*>(e.y + to + p * d.out) = v;
+      all.add(v);
+    }
+    auto* room = reinterpret_cast<double2*>(block_memory());
+    if (join_moments(m, all, room, first, warp, log_threads - 5)) run_list(then, block_memory());
+    return;
+  }
   const Finish finish(e, first + o);
   float4 other[4];
 #pragma unroll
@@ -143,9 +162,20 @@ Conv2dLaunch forward3(const Conv2dDims& d, const float* x, const float* w) {
   const int across = (d.ow + tile_columns - 1) / tile_columns, down = (d.oh + tile_rows - 1) / tile_rows;
   const dim3 grid(static_cast<unsigned>(across * down * d.n),
                   blocks(static_cast<std::size_t>(d.out), filters));
-  return [=](cudaStream_t to, const Epilogue& e) {
-    launch_on(to, "conv2d", grid, threads, 0, forward3_kernel<channels>, d, across, down, x, w, e);
+  Conv2dLaunch out;
+  out.run = [=](cudaStream_t to, const Epilogue& e) {
+    launch_on(to, "conv2d", grid, threads, 0, forward3_kernel<channels, false>, d, across, down, x, w, e,
+              Conv2dMoments{});
   };
+  const auto q = moments_of(d, grid, log_threads, log_filters);
+  if (!q) return out;
+  const std::size_t bytes = std::max(moments_bytes(*q, threads), list_floats * sizeof(float));
+  if (bytes > (std::size_t{40} << 10)) return out;  // what every device gives, less what is not dynamic
+  out.run_with_moments = [=](cudaStream_t to, float* y, float* m, const SmallList* list) {
+    launch_on(to, "conv2d", grid, threads, bytes, forward3_kernel<channels, true>, d, across, down, x, w,
+              Epilogue{.y = y}, q->to(m, list));
+  };
+  return out;
 }
 
 // Part blockIdx.x of the pixels, 32 at a time: the pixels' windows and slopes in shared memory, a thread for
@@ -195,9 +225,9 @@ int thin_parts(const Conv2dDims& d) { return std::clamp(d.n * d.oh * d.ow / some
 Conv2dLaunch conv2d_thin3(const Conv2dDims& d, const float* x, const float* w) {
   if (!thin_supports(d) || d.kh != 3 || d.kw != 3 || d.stride != 1 || d.dilation != 1 || d.up != 1 ||
       d.out % 4 != 0 || d.x_size() == 0) {
-    return nullptr;
+    return {};
   }
-  return d.in == 1 ? forward3<1>(d, x, w) : d.in == 3 ? forward3<3>(d, x, w) : nullptr;
+  return d.in == 1 ? forward3<1>(d, x, w) : d.in == 3 ? forward3<3>(d, x, w) : Conv2dLaunch{};
 }
 
 void conv2d_thin(const Conv2dDims& d, const float* x, const float* w, float* y) {

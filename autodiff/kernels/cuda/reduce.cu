@@ -22,7 +22,8 @@ struct Max {
   __device__ static double join(double a, double b) { return b > a ? b : a; }
 };
 // Sums of x - shift and of its square, with the channel's first element as the shift: as good as two passes
-// where the mean is far from zero, since all is formed in double.
+// where the mean is far from zero, since all is formed in double. (Most convolutions form those of their
+// results themselves: conv2d_moments_inl.h.)
 struct Moments {
   static constexpr int values = 2;
   __device__ static double start() { return 0; }
@@ -188,6 +189,7 @@ void reduce(const ReduceDims& d, const float* x, float* y) {
 }
 
 void moments(const MomentsDims& d, const float* x, float* m) {
+  if (add_moments_of_conv2d(d, x, m)) return;
   columns<Moments>("moments", 1, d.rows, d.channels, static_cast<double>(d.rows), x, m);
 }
 

@@ -65,13 +65,24 @@ bool finish_conv2d(const PointwiseDims& chain, std::size_t rows, float* const* o
     if (writes.meets(reads)) return false;
   }
   const WaitingConv2d conv2d = std::exchange(waiting_conv2d, {});
-  conv2d.launch(stream(), e);
+  conv2d.launch.run(stream(), e);
+  return true;
+}
+
+// The list that comes to wait may write where the convolution reads: all blocks have read then.
+bool add_moments_of_conv2d(const MomentsDims& d, const float* y, float* m) {
+  const WaitingConv2d& now = waiting_conv2d;
+  if (!now.launch.run_with_moments || y != now.y || d.rows != now.rows || d.channels != now.columns)
+    return false;
+  add_reduction([conv2d = std::exchange(waiting_conv2d, {}), m](cudaStream_t to, const SmallList* list) {
+    conv2d.launch.run_with_moments(to, conv2d.y, m, list);
+  });
   return true;
 }
 
 void launch_small(cudaStream_t to) {
   if (const WaitingConv2d conv2d = std::exchange(waiting_conv2d, {}); conv2d.launch)
-    conv2d.launch(to, {.y = conv2d.y});
+    conv2d.launch.run(to, {.y = conv2d.y});
   launch_copies(to);
   if (waiting.empty() && !waiting_reduction) return;
   const SmallList* list = nullptr;

@@ -25,11 +25,17 @@ void launch_small(cudaStream_t stream);
 void forget_small();
 
 /// A convolution that has not been launched yet, or nothing.
-using Conv2dLaunch = std::function<void(cudaStream_t, const Epilogue&)>;
+struct Conv2dLaunch {
+  std::function<void(cudaStream_t, const Epilogue&)> run;
+  /// Writes y, the moments m [2, filters] of it, and does the list then; null where it cannot.
+  std::function<void(cudaStream_t, float* y, float* m, const SmallList*)> run_with_moments;
+
+  explicit operator bool() const { return run != nullptr; }
+};
 
 /// Keeps a convolution until the next call, which may be a chain, of two functions or more, that takes its
-/// result. Nothing else waits then. `reads`: the image and the filters, which what the chain writes may not
-/// meet.
+/// result, or the moments of it. Nothing else waits then. `reads`: the image and the filters, which what the
+/// chain writes may not meet.
 struct WaitingConv2d {
   float* y = nullptr;
   std::size_t rows = 0, columns = 0;  ///< of y: pixels and filters
@@ -40,6 +46,9 @@ void add_conv2d(WaitingConv2d conv2d);
 /// Launches the convolution that waits with a chain on its result y; false where there is none, or where
 /// both cannot be done at once.
 bool finish_conv2d(const PointwiseDims& chain, std::size_t rows, float* const* operands);
+/// Makes of the convolution that waits, and of the moments m of its result y, one reduction that waits; false
+/// where there is none, or where both cannot be done at once.
+bool add_moments_of_conv2d(const MomentsDims& d, const float* y, float* m);
 
 /// Copies wait, too, but never at the same time as others do (elementwise.cu).
 bool copies_wait();

@@ -41,6 +41,9 @@ struct uint3 {
 struct float2 {
   float x, y;
 };
+struct alignas(16) double2 {
+  double x, y;
+};
 struct alignas(16) float4 {
   float x, y, z, w;
 };
