@@ -28,6 +28,10 @@ class ReduceOp final : public OpBase<ReduceOp> {
   Launch launch(const LaunchArgs& args) const override {
     return choose_launch(args.backends, &kernels::Backend::reduce, dims(args.inputs[0]));
   }
+  bool equals(const Op& other) const override {
+    const auto* o = dynamic_cast<const ReduceOp*>(&other);
+    return o && kind_ == o->kind_ && first_ == o->first_ && last_ == o->last_ && divisor_ == o->divisor_;
+  }
   bool adds_rows(const Shape& in, double& divisor) const override {
     divisor = divisor_;
     return kind_ == Reduce::sum && first_ == 0 && last_ == in.rank() - 1;

@@ -1,7 +1,10 @@
 // Compiling for a device: kernels that run beside those after them. Much of a backward pass is a few blocks
 // that add up what hundreds have computed, while the rest of the device has nothing to do. What computes an
-// output that nobody reads, the gradient of filters above all, can be done meanwhile: nobody waits for it.
+// output that nobody reads, the gradient of filters above all, can be done meanwhile: nobody waits for it. So
+// can what depends on parameters alone and is read much later: filters that are turned for the backward pass.
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "autodiff/program/compiler.h"
 
@@ -12,21 +15,43 @@ namespace {
 // memory then waits for all but the last few, so that the next ones need not.
 constexpr std::size_t most_under_way = 16, last_few = 4;
 
+// What is read so many levels later is read much later; less than so many elements are not worth it.
+constexpr int much_later = 8;
+constexpr std::size_t least_elements = 2048;
+
 }  // namespace
 
 void Compiler::find_beside() {
   if (options_.device == Device::cpu) return;
-  std::vector<char> is_read(infos_.size(), false);
+  if (std::isinf(options_.beside_above)) return;
+  constexpr int nobody = std::numeric_limits<int>::max();
+  std::vector<int> first_reader(infos_.size(), nobody);  // its level
+  const auto reads = [&](int id, int level) {
+    int& first = first_reader[static_cast<std::size_t>(info(id).root)];
+    first = std::min(first, level);
+  };
   for (int id = 0; id < graph_->size(); ++id) {
     if (!runs(id)) continue;
-    for (const Value& in : node(id).inputs) is_read[static_cast<std::size_t>(info(in.id).root)] = true;
+    for (const Value& in : node(id).inputs) reads(in.id, info(id).stage);
   }
-  for (const int k : copies_) is_read[static_cast<std::size_t>(info(output_id(k)).root)] = true;
+  for (const int k : copies_) reads(output_id(k), never);  // not much later: copies do not wait
   for (int id = 0; id < graph_->size(); ++id) {
     kernels::PointwiseStep step;
-    if (!runs(id) || is_read[static_cast<std::size_t>(id)] || info(id).fixed || node(id).op->pointwise(step))
+    double divisor = 1;
+    const Node& n = node(id);
+    if (!runs(id) || info(id).fixed) continue;
+    const int reader = first_reader[static_cast<std::size_t>(id)];
+    const auto is_source = [&](const Value& in) { return info(info(in.id).root).external != never; };
+    if (reader != nobody) {
+      info(id).beside = info(id).output == never && reader >= info(id).stage + much_later &&
+                        n.shape.size() >= least_elements && std::ranges::all_of(n.inputs, is_source);
       continue;
-    info(id).beside = node(id).op->flops(input_shapes(id), node(id).shape) >= options_.beside_above;
+    }
+    if (n.op->pointwise(step) || (!n.inputs.empty() && n.op->adds_rows(n.inputs[0].shape(), divisor))) {
+      continue;
+    }
+    info(id).unread = true;
+    info(id).beside = n.op->flops(input_shapes(id), n.shape) >= options_.beside_above;
   }
 }
 

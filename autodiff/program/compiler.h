@@ -28,7 +28,8 @@ struct NodeInfo {
   bool fixed = false;     // computed from parameters that stay
   bool again = false;     // a copy: the value is computed in an earlier stage as well
   bool chained = false;   // read inside its group only
-  bool beside = false;    // computed beside what comes after it, on a device
+  bool unread = false;    // on a device: an output of its own, that nobody else reads,
+  bool beside = false;    // and that is computed beside what comes after it
 };
 
 // How operand `v` of an element-wise function with output shape `y` is read: element by element, as a row
@@ -91,6 +92,7 @@ class Compiler {
 
   // schedule.cpp: which stage a node belongs to, and how it is cut into chunks
   void assign_levels();
+  void delay_small();
   void find_readers();  // and recompute.cpp before it:
   void recompute();
   bool is_array_with_row(int id) const;

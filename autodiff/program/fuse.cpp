@@ -111,8 +111,13 @@ void Compiler::group_nodes(std::size_t s) {
       return true;
     };
     const kernels::Backend* backend = nullptr;
+    // What nobody reads comes as early as it can, and not between those that run together.
     auto first =
-        std::find_if(pending.begin(), pending.end(), [&](int id) { return ready(id) && !comes_late(id); });
+        std::find_if(pending.begin(), pending.end(), [&](int id) { return ready(id) && info(id).unread; });
+    if (first == pending.end()) {
+      first =
+          std::find_if(pending.begin(), pending.end(), [&](int id) { return ready(id) && !comes_late(id); });
+    }
     if (first == pending.end()) first = std::find_if(pending.begin(), pending.end(), ready);
     if (is_alone(*first, pending, waits, backends)) {
       const auto other =

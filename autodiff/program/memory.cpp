@@ -35,6 +35,12 @@ void Compiler::place_arena() {
       end = std::max(end, beside_until[static_cast<std::size_t>(id)]);
     }
   }
+  // A device does small functions in lists, which are better where values do not take each other's places.
+  constexpr std::size_t small = 1024;  // elements
+  for (int id = 0; id < graph_->size(); ++id) {
+    if (plan_->device != Device::cpu && runs(id) && node(id).shape.size() <= small)
+      last[static_cast<std::size_t>(id)] = now;
+  }
   for (const int k : copies_) {
     last[static_cast<std::size_t>(info(output_id(k)).root)] = now;
   }

@@ -27,9 +27,15 @@ void Compiler::merge_equal() {
     const auto at = std::find_if(others.begin(), others.end(), is_same);
     if (at == others.end()) {
       others.push_back(id);
-    } else if (info(id).output == never) {
-      same[static_cast<std::size_t>(id)] = *at;
-      found = true;
+      continue;
+    }
+    same[static_cast<std::size_t>(id)] = *at;
+    found = true;
+    if (info(id).output == never) continue;
+    if (info(*at).output == never) {
+      info(*at).output = info(id).output;
+    } else {
+      copies_.push_back(info(id).output);
     }
   }
   if (!found) return;

@@ -1,3 +1,4 @@
+// Running a program, on the CPU and on a device. Somewhat long: what a step is, is said once for both.
 #include "autodiff/program/program.h"
 
 #include <algorithm>
@@ -61,6 +62,22 @@ void Program::enqueue(std::size_t first, std::size_t last) {
   for (int number = plan_->besides - 1; number >= 0; --number) {
     if (besides_[static_cast<std::size_t>(number)] != nothing) return wait_for_beside(number);
   }
+}
+
+// Steps from `s` on that go beside others, which are one piece of work there; returns the last.
+std::size_t Program::run_beside(const Stage& stage, std::size_t s) {
+  const std::size_t first = s;
+  const int number = kernels::DeviceStream::beside([&] {
+    for (; s < stage.steps.size() && stage.steps[s].beside >= 0; ++s) {
+      const Step& step = stage.steps[s];
+      std::array<const void*, max_inputs + 1> inputs;
+      for (std::size_t i = 0; i < step.inputs.size(); ++i) inputs[i] = address(step.inputs[i], 0, 0);
+      inputs[step.inputs.size()] = address(step.scratch, 0, 0);
+      step.launch.run(inputs.data(), address(step.output, 0, 0));
+    }
+  });
+  for (std::size_t k = first; k < s; ++k) besides_[static_cast<std::size_t>(stage.steps[k].beside)] = number;
+  return s - 1;
 }
 
 // For those of this number, and before it, that enqueue() has let go beside.
@@ -155,8 +172,7 @@ void Program::run_steps(const Stage& stage, int chunk, int slot, Clock clock) {
           address(step.output, slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first);
       const bool stores = !update_ || step.updating < 0 || !run_updating(stage, s, inputs.data());
       if (step.beside >= 0 && !is_timed) {
-        besides_[static_cast<std::size_t>(step.beside)] =
-            kernels::DeviceStream::beside([&] { step.launch.run(inputs.data(), out); });
+        s = run_beside(stage, s);
       } else if (stores && !is_timed && !step.parts.empty()) {
         run_parts(stage, s, step.parts, inputs.data(), out);
         if (step.leads_group) s += stage.steps[s + 1].group.steps;

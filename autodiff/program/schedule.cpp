@@ -1,5 +1,6 @@
 // Compiling, second: stages, and the chunks that they are cut into.
 #include <algorithm>
+#include <limits>
 
 #include "autodiff/program/compiler.h"
 
@@ -25,6 +26,30 @@ void Compiler::assign_levels() {
     }
     i.stage = level;
     levels_ = std::max(levels_, level);
+  }
+  if (options_.device != Device::cpu) delay_small();
+}
+
+// On a device, small functions of parameters alone come with those that read them: one list less (small.h).
+void Compiler::delay_small() {
+  constexpr std::size_t small = 1024;  // elements
+  constexpr int nobody = std::numeric_limits<int>::max();
+  std::vector<int> first_reader(infos_.size(), nobody);  // its level
+  for (int id = graph_->size() - 1; id >= 0; --id) {
+    NodeInfo& i = info(id);
+    if (!runs(id)) continue;
+    kernels::PointwiseStep step;
+    const int reader = first_reader[static_cast<std::size_t>(id)];
+    const auto is_source = [&](const Value& in) { return info(info(in.id).root).external != never; };
+    if (i.role == BatchRole::whole && i.output == never && !i.fixed && node(id).shape.size() <= small &&
+        node(id).op->pointwise(step) && std::ranges::all_of(node(id).inputs, is_source) && reader != nobody &&
+        is_whole(reader)) {
+      i.stage = reader;
+    }
+    for (const Value& in : node(id).inputs) {
+      int& first = first_reader[static_cast<std::size_t>(info(in.id).root)];
+      first = std::min(first, i.stage);
+    }
   }
 }
 

@@ -130,33 +130,58 @@ constexpr ListTable table(int inputs, std::initializer_list<Step> steps) {
   return out;
 }
 
+// The gradient of a batch norm.
+constexpr ListTable norm_gradient() {
+  return table(7, {scale(x(0)),
+                   mul(v(0), x(1)),
+                   mul(v(0), x(2)),
+                   add(v(2), x(3)),
+                   div(v(3), x(4)),
+                   mul(v(3), x(1)),
+                   div(v(5), x(4)),
+                   scale(v(6)),
+                   scale(v(7)),
+                   div(v(8), x(4)),
+                   none(),
+                   none(),
+                   same(v(9)),
+                   none(),
+                   none(),
+                   same(v(1)),
+                   add(v(10), v(15)),
+                   add(v(12), v(14)),
+                   same(v(17)),
+                   div(v(18), x(5)),
+                   same(v(16)),
+                   div(v(20), x(6))});
+}
+// Of two whose sum goes into a relu: the sum of its gradient, and what step 0 makes of that, is the same for
+// both.
+constexpr ListTable two_norm_gradients() {
+  const ListTable one = norm_gradient();
+  ListTable out = one;
+  const auto of_second = [&](unsigned char value) {
+    const int more = value < ListTable::most_inputs ? one.inputs - 1 : one.steps - 1;
+    return value == x(0) || value == v(0) ? value : static_cast<unsigned char>(value + more);
+  };
+  out.inputs += one.inputs - 1;
+  for (int s = 1; s < one.steps; ++s) {
+    ListTable::Step step = one.step[static_cast<std::size_t>(s)];
+    if (step.code != ListTable::zero) step.a = of_second(step.a);
+    if (step.code >= ListTable::first_binary) step.b = of_second(step.b);
+    out.step[static_cast<std::size_t>(out.steps++)] = step;
+  }
+  return out;
+}
+
 inline constexpr ListTable list[] = {
     // a batch norm while it is trained: running statistics, factor and shift
-    table(6, {same(x(0)), same(x(1)), scale(v(0)), add(x(2), v(2)), scale(v(1)), add(x(3), v(4)), shift(v(1)),
-              sqrt(v(6)), div(x(4), v(7)), sub(v(0), v(0)), mul(v(9), v(8)), sub(x(5), v(10))}),
-    // its gradient
-    table(7, {scale(x(0)),
-              mul(v(0), x(1)),
-              mul(v(0), x(2)),
-              add(v(2), x(3)),
-              div(v(3), x(4)),
-              mul(v(3), x(1)),
-              div(v(5), x(4)),
-              scale(v(6)),
-              scale(v(7)),
-              div(v(8), x(4)),
-              none(),
-              none(),
-              same(v(9)),
-              none(),
-              none(),
-              same(v(1)),
-              add(v(10), v(15)),
-              add(v(12), v(14)),
-              same(v(17)),
-              div(v(18), x(5)),
-              same(v(16)),
-              div(v(20), x(6))}),
+    table(6, {same(x(0)), same(x(1)), scale(x(2)), scale(v(0)), add(v(2), v(3)), scale(x(3)), scale(v(1)),
+              add(v(5), v(6)), shift(v(1)), sqrt(v(8)), div(x(4), v(9)), sub(v(0), v(0)), mul(v(11), v(10)),
+              sub(x(5), v(12))}),
+    // its gradient, and that of two
+    norm_gradient(),
+    two_norm_gradients(),
     // a batch norm that is not trained, and two
     table(5, {mul(x(0), x(1)), sub(x(2), v(0)), shift(x(3)), sqrt(v(2)), div(x(4), v(3))}),
     table(7, {mul(x(0), x(1)), sub(x(2), v(0)), shift(x(3)), shift(x(4)), sqrt(v(2)), sqrt(v(3)),

@@ -41,20 +41,23 @@ cublasComputeType_t compute_type() {
   return CUBLAS_COMPUTE_32F;
 }
 
+// Every `lanes` threads of a warp share an element.
+template <int lanes>
 __global__ void small_kernel(MatmulDims d, const float* a, const float* b, float* c) {
   await_previous();
-  const int at = static_cast<int>(thread_index());
-  if (at >= d.m * d.n) return;
+  const int index = static_cast<int>(thread_index()), at = min(index / lanes, d.m * d.n - 1),
+            part = index % lanes;
   const int i = at / d.n, j = at % d.n;
   const int a_step = d.transpose_a ? d.row_of_a() : 1, b_step = d.transpose_b ? 1 : d.row_of_b();
   a += d.transpose_a ? i : static_cast<std::ptrdiff_t>(i) * d.row_of_a();
   b += d.transpose_b ? static_cast<std::ptrdiff_t>(j) * d.row_of_b() : j;
   float sum = 0;
 #pragma unroll 8
-  for (int p = 0; p < d.k; ++p) {
+  for (int p = part; p < d.k; p += lanes) {
     sum = fmaf(a[static_cast<std::ptrdiff_t>(p) * a_step], b[static_cast<std::ptrdiff_t>(p) * b_step], sum);
   }
-  c[static_cast<std::ptrdiff_t>(i) * d.row_of_c() + j] = sum;
+  for (int step = lanes / 2; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
+  if (index < lanes * d.m * d.n && part == 0) c[static_cast<std::ptrdiff_t>(i) * d.row_of_c() + j] = sum;
 }
 
 void matmul(const MatmulDims& d, const float* a, const float* b, Scratch, float* c) {
@@ -68,7 +71,8 @@ void matmul(const MatmulDims& d, const float* a, const float* b, Scratch, float*
   }
   if (d.k <= 256 && static_cast<double>(d.m) * d.n * d.k <= 1 << 18) {
     const auto elements = static_cast<std::size_t>(d.m) * static_cast<std::size_t>(d.n);
-    return launch("matmul", blocks(elements, 64), 64, 0, small_kernel, d, a, b, c);
+    if (d.k < 32) return launch("matmul", blocks(elements, 64), 64, 0, small_kernel<1>, d, a, b, c);
+    return launch("matmul", blocks(elements, 16), 64, 0, small_kernel<4>, d, a, b, c);
   }
   cublasHandle_t h = handle();
   check(cublasSetStream(h, stream()), "cublasSetStream");

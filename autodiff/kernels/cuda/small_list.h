@@ -108,7 +108,7 @@ struct ListValues {
 
 /// Calls as a kernel takes them. Operands have places in `room` floats of shared memory.
 struct SmallList {
-  static constexpr int longest = 40, room = 3072;
+  static constexpr int longest = 40, room = 4096;
   struct alignas(16) Call {
     Small::Kind kind;
     unsigned char code, wave;
