@@ -317,7 +317,7 @@ void pointwise(const PointwiseDims& d, std::size_t rows, float* const* operands)
   if (d.steps.size() > most_steps)
     fail("cuda: a chain of ", d.steps.size(), " steps; want at most ", most_steps);
   if (d.columns == 0 || (rows == 0 && d.sums.empty())) return;
-  if (finish_conv2d(d, rows, operands)) return;
+  if (finish_conv2d(d, rows, operands) || add_norm_gradient_of_conv2d(d, rows, operands)) return;
   Chain chain = chain_of(d);
   bool fours = d.columns % 4 == 0;
   for (int k = 0; k < chain.table.sums_from + chain.table.sums; ++k) {

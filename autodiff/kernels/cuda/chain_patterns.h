@@ -59,6 +59,13 @@ constexpr PointwiseStep mul_sub_add(int a, int d, int b, int c, int y) {
 }
 constexpr PointwiseStep relu(int a, int y) { return {.unary = Unary::relu, .a = a, .y = y}; }
 
+/// The gradient of a batch norm that a relu follows: g after relu, and the sums of g and of g (x - m).
+/// Operands: the relu's result, its gradient, g, x, m; or the two whose sum is the gradient, the relu's
+/// result, g, x, m.
+constexpr Pattern norm_gradient{4, 1, 0, {relu_grad(0, 1, 2), mul_sub(3, 4, 2, 6)}, {{0}, {1}}};
+constexpr Pattern norm_gradient_of_two{
+    5, 1, 0, {add(0, 1, 6), relu_grad(2, 6, 3), mul_sub(4, 5, 3, 7)}, {{1}, {2}}};
+
 /// Operands: arrays from 0 on, then rows, then what only steps have.
 constexpr Pattern list[] = {
     // relu of x + b, of x + b + z, and the gradient
@@ -75,10 +82,9 @@ constexpr Pattern list[] = {
     {4, 5, 0, {mul_sub_add(0, 4, 5, 6, 9), relu(9, 1), mul_sub(2, 7, 8, 3)}},
     {4, 3, 0, {sub(0, 4, 1), mul_add(1, 5, 6, 8), add(8, 2, 7), relu(7, 3)}},
     {4, 4, 0, {sub(0, 4, 1), mul_add(1, 5, 6, 9), add(2, 7, 8), add(9, 8, 10), relu(10, 3)}},
-    // its gradient: g after relu, and the sums of g and of g (x - m); of a sum of two gradients; and of the
-    // sum of two norms
-    {4, 1, 0, {relu_grad(0, 1, 2), mul_sub(3, 4, 2, 6)}, {{0}, {1}}},
-    {5, 1, 0, {add(0, 1, 6), relu_grad(2, 6, 3), mul_sub(4, 5, 3, 7)}, {{1}, {2}}},
+    // its gradient, and that of the sum of two norms
+    norm_gradient,
+    norm_gradient_of_two,
     {6, 2, 0, {add(0, 1, 8), relu_grad(2, 8, 3), mul_sub(4, 6, 3, 9), mul_sub(5, 7, 3, 10)}, {{1}, {2}, {3}}},
     {4, 0, 0, {relu_grad(0, 1, 2), mul(2, 3, 4)}, {{0}, {1}}},
     {5, 1, 0, {relu_grad(0, 1, 2), mul_sub(3, 5, 2, 7), mul(2, 4, 6)}, {{0}, {1}, {2}}},

@@ -306,7 +306,6 @@ void conv2d(const Conv2dDims& d, const float* x, const float* w, Scratch, float*
   Conv2dLaunch later;
   if (forward_supports(d) && is_aligned(x) && is_aligned(w) && is_aligned(y)) later = conv2d_forward(d, x, w);
   if (!later && is_aligned(y)) later = conv2d_thin3(d, x, w);
-  if (later && d.up > 1) return later.run(stream(), {.y = y});  // a data gradient, to which nothing is added
   if (later) {
     const auto filters = static_cast<std::size_t>(d.out);
     return add_conv2d(

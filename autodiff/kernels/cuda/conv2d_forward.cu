@@ -7,10 +7,10 @@
 // the window that meet this row, each of which adds to another row of the result. Edges of the image, and
 // cells beyond them, are zeros. Of the two products of 8 columns one has the even filters and one the odd
 // ones, so that a thread reads and writes neighbours. With the result goes what a chain would do to it
-// (epilogue.h), or it forms the moments of it (conv2d_moments_inl.h).
+// (epilogue.h), and sums over pixels are formed with it (conv2d_sums_inl.h).
 //
 // Somewhat long: the kernel and what the host says about tiles belong together.
-#include "autodiff/kernels/cuda/conv2d_moments_inl.h"
+#include "autodiff/kernels/cuda/conv2d_sums_inl.h"
 #include "autodiff/kernels/cuda/tensor_inl.h"
 
 namespace autodiff::kernels::cuda {
@@ -61,15 +61,15 @@ __device__ float2 load2(const float* p) { return *reinterpret_cast<const float2*
 
 // Floats of a block's result.
 template <class W, int parts>
-constexpr int results_of = 8 * W::rows*(threads / parts);
+constexpr int results_of = 8 * W::rows* W::kinds*(threads / parts);
 
 // A slice has `steps` times 8 channels for each of `parts` parts of the warps, which take turns and whose
-// sums are added last. With moments nothing else is done with the result.
-template <class W, int steps, int parts, Precision precision, bool moments>
+// sums are added last. `Ending`: an Epilogue, or what conv2d_sums_inl.h has.
+template <class W, int steps, int parts, Precision precision, class Ending>
 __global__ void __launch_bounds__(threads, 2)
-    forward_kernel(const Conv2dDims d, const Frame f, const float* x, const float* w, const Epilogue e,
-                   const Conv2dMoments m) {
+    forward_kernel(const Conv2dDims d, const Frame f, const float* x, const float* w, const Ending e) {
 #if __CUDA_ARCH__ >= 800
+  constexpr bool forms_sums = !std::is_same_v<Ending, Epilogue>;
   constexpr int warps = threads / 32 / parts, channels = 8 * steps * parts, taps = W::taps, rows = W::rows;
   constexpr int width = channels + 4;  // of a position in shared memory
   constexpr int filter_rows = taps * taps * channels;
@@ -208,8 +208,8 @@ __global__ void __launch_bounds__(threads, 2)
         to[((part - 1) * warps * size + k) * 32] = sum[k / (rows * 8)][k / 8 % rows][k / 4 % 2][k % 4];
     }
     sync_block();
-    if (!moments && part > 0) return;
-    if (!moments || part == 0) {
+    if (!forms_sums && part > 0) return;
+    if (!forms_sums || part == 0) {
 #pragma unroll
       for (int k = 0; k < size; ++k) {
 #pragma unroll
@@ -223,48 +223,67 @@ __global__ void __launch_bounds__(threads, 2)
   const int filter_0 = first_filter + filter_group * filters + 4 * t;
   const auto row_of = [&](int cell) { return (tile_row + down_of(cell)) * rows * up; };
   const auto column_of = [&](int cell) { return ((tile_column + across_of(cell)) * cell_columns + g) * up; };
-  if constexpr (!W::is_spread) {
-    // By way of shared memory, for loops of few instructions.
-    auto* mine4 = reinterpret_cast<float4*>(memory + warp * rows * 8 * 32) + lane;
-    const auto put_down = [&] {
-      parts == 1 ? sync_block() : __syncwarp();  // what lies there has been read
+  // By way of shared memory, for loops of few instructions: the result by fours, `each` pixels in a turn.
+  // Those of a cell are a column of it, or of images spread out the four pixels for one of the image, row by
+  // row.
+  constexpr int lines = W::is_spread ? rows : 1, turns = 2 * lines, each = rows * W::kinds / lines;
+  auto* mine4 = reinterpret_cast<float4*>(memory + warp * turns * each * 4 * 32) + lane;
+  const auto put_down = [&] {
+    parts == 1 ? sync_block() : __syncwarp();  // what lies there has been read
 #pragma unroll
-      for (int h = 0; h < 2; ++h) {
+    for (int k = 0; k < turns * each; ++k) {
+      const int h = k / each / lines, i = W::is_spread ? k / each % lines : k % each,
+                kind = W::is_spread ? k % each : 0;
+      const float *even = sum[kind][i][0] + h * 2, *odd = sum[kind][i][1] + h * 2;
+      mine4[k * 32] = {even[0], odd[0], even[1], odd[1]};
+    }
+  };
+  if constexpr (forms_sums) {
+    static_assert(W::sums == W::kinds);  // a warp puts its result where it has read that of other parts
+    const EarlyList then(e.join.list);
+    const typename Ending::Thread thread(e, filter_0);
+    typename Ending::Others other[each];
+    const int line_size = d.ow * d.out;
+    int first = 0, rows_inside = 0, columns_inside = 0;
+    const auto row = [](int k) { return W::is_spread ? k / 2 : k; };
+    const auto column = [](int k) { return W::is_spread ? k % 2 : 0; };
+    const auto inside = [&](int k) { return row(k) < rows_inside && column(k) < columns_inside; };
+    const auto place = [&](int k) { return first + row(k) * line_size + column(k) * d.out; };
+    const auto load = [&](int turn) {
+      const int cell = cells + turn / lines, n = tile_image + image_of(cell),
+                i0 = row_of(cell) + turn % lines * up, j0 = column_of(cell);
+      first = ((n * d.oh + i0) * d.ow + j0) * d.out + filter_0;
+      rows_inside = n < d.n ? d.oh - i0 : 0, columns_inside = d.ow - j0;
 #pragma unroll
-        for (int i = 0; i < rows; ++i) {
-          const float *even = sum[0][i][0] + h * 2, *odd = sum[0][i][1] + h * 2;
-          mine4[(h * rows + i) * 32] = {even[0], odd[0], even[1], odd[1]};
-        }
+      for (int k = 0; k < each; ++k) {
+        if (inside(k)) other[k] = thread.others(place(k));
       }
     };
-    if constexpr (moments) {
-      const EarlyList then(m.list);
-      if (parts == 1 || part == 0) put_down();
-      if (parts > 1) sync_block();  // the parts share what is left to do
-      FourMoments all;
+    // The first of what is read beside the result is on its way before that lies in shared memory.
+    if constexpr (!W::is_spread) load(part);
+    if (parts == 1 || part == 0) put_down();
+    if (parts > 1) sync_block();  // the parts share what is left to do
+    if constexpr (W::is_spread) load(part);
+    FilterSums all;
 #pragma unroll 1
-      for (int h = part; h < 2; h += parts) {
-        const int cell = cells + h, n = tile_image + image_of(cell), i0 = row_of(cell), j = column_of(cell);
-        if (n >= d.n || j >= d.ow) continue;
-        float* to = e.y + ((n * d.oh + i0) * d.ow + j) * d.out + filter_0;
+    for (int turn = part;;) {
 #pragma unroll
-        for (int i = 0; i < rows; ++i) {
-          if (i0 + i >= d.oh) continue;
-          const float4 v = mine4[(h * rows + i) * 32];
-          *reinterpret_cast<float4*>(to + i * d.ow * d.out) = v;
-          all.add(v);
-        }
+      for (int k = 0; k < each; ++k) {
+        if (inside(k)) thread.write(place(k), mine4[(turn * each + k) * 32], other[k], all);
       }
-      // Slots of a group of filters follow each other.
-      const int of_group = warp & ((1 << f.log_cells) - 1), log_slots = f.log_cells + (parts > 1 ? 1 : 0);
-      static_assert(parts <= 2);
-      auto* room = reinterpret_cast<double2*>(memory + results_of<W, parts>);
-      if (join_moments(m, all, room, first_filter,
-                       (filter_group << log_slots) + (part << f.log_cells) + of_group, log_slots)) {
-        run_list(then, memory);
-      }
-      return;
+      turn += parts;
+      if (turn >= turns) break;
+      load(turn);
     }
+    // Slots of a group of filters follow each other.
+    const int of_group = warp & ((1 << f.log_cells) - 1), log_slots = f.log_cells + (parts > 1 ? 1 : 0);
+    static_assert(parts <= 2);
+    auto* room = reinterpret_cast<double2*>(memory + results_of<W, parts>);
+    const int slot = (filter_group << log_slots) + (part << f.log_cells) + of_group;
+    const auto write = [&](int filter, const double2& sums) { e.finish(filter, sums); };
+    if (join_sums(e.join, all, room, first_filter, slot, log_slots, write)) run_list(then, memory);
+    return;
+  } else if constexpr (!W::is_spread) {
     if (e.row || e.array || e.relu) {
       put_down();
       const Finish finish(e, filter_0);
@@ -286,19 +305,21 @@ __global__ void __launch_bounds__(threads, 2)
       return;
     }
   }
+  if constexpr (!forms_sums) {
 #pragma unroll
-  for (int h = 0; h < 2; ++h) {
-    const int cell = cells + h, n = tile_image + image_of(cell), i0 = row_of(cell), j0 = column_of(cell);
-    if (n >= d.n) continue;
-    float* to = e.y + ((n * d.oh + i0) * d.ow + j0) * d.out + filter_0;
+    for (int h = 0; h < 2; ++h) {
+      const int cell = cells + h, n = tile_image + image_of(cell), i0 = row_of(cell), j0 = column_of(cell);
+      if (n >= d.n) continue;
+      float* to = e.y + ((n * d.oh + i0) * d.ow + j0) * d.out + filter_0;
 #pragma unroll
-    for (int i = 0; i < rows; ++i) {
+      for (int i = 0; i < rows; ++i) {
 #pragma unroll
-      for (int kind = 0; kind < W::kinds; ++kind) {
-        const int p = i * up + kind / 2, q = kind % 2;
-        if (i0 + p >= d.oh || j0 + q >= d.ow) continue;
-        const float *even = sum[kind][i][0] + h * 2, *odd = sum[kind][i][1] + h * 2;
-        *reinterpret_cast<float4*>(to + (p * d.ow + q) * d.out) = {even[0], odd[0], even[1], odd[1]};
+        for (int kind = 0; kind < W::kinds; ++kind) {
+          const int p = i * up + kind / 2, q = kind % 2;
+          if (i0 + p >= d.oh || j0 + q >= d.ow) continue;
+          const float *even = sum[kind][i][0] + h * 2, *odd = sum[kind][i][1] + h * 2;
+          *reinterpret_cast<float4*>(to + (p * d.ow + q) * d.out) = {even[0], odd[0], even[1], odd[1]};
+        }
       }
     }
   }
@@ -371,26 +392,34 @@ Conv2dLaunch run(const Conv2dDims& d, const float* x, const float* w) {
   Conv2dLaunch out;
   out.run = [=](cudaStream_t to, const Epilogue& e) {
     by_precision([&](auto precision) {
-      constexpr auto* kernel = forward_kernel<W, steps, parts, precision(), false>;
+      constexpr auto* kernel = forward_kernel<W, steps, parts, precision(), Epilogue>;
       allow(kernel, most);
-      launch_on(to, "conv2d", grid, threads, static_cast<std::size_t>(bytes), kernel, d, f, x, w, e,
-                Conv2dMoments{});
+      launch_on(to, "conv2d", grid, threads, static_cast<std::size_t>(bytes), kernel, d, f, x, w, e);
+    });
+  };
+  out.adds = !W::is_spread;
+  const auto q = block_sums(d, grid, log_threads, log_of(filters << f.log_filters));
+  if (!q) return out;
+  const int all = std::max({bytes, results_of<W, parts> * 4 + static_cast<int>(sums_bytes(*q, threads)),
+                            list_floats * static_cast<int>(sizeof(float))}),
+            most_dynamic = most - 64;  // is_last_block has some that is not
+  if (all > most_dynamic) return out;
+  const auto run_with = [=](cudaStream_t to, const auto& ending) {
+    by_precision([&](auto precision) {
+      constexpr auto* kernel =
+          forward_kernel<W, steps, parts, precision(), std::remove_cvref_t<decltype(ending)>>;
+      allow(kernel, most_dynamic);
+      launch_on(to, "conv2d", grid, threads, static_cast<std::size_t>(all), kernel, d, f, x, w, ending);
     });
   };
   if constexpr (!W::is_spread) {
-    const auto q = moments_of(d, grid, log_threads, log_of(filters << f.log_filters));
-    if (!q) return out;
-    const int all = std::max({bytes, results + static_cast<int>(moments_bytes(*q, threads)),
-                              list_floats * static_cast<int>(sizeof(float))}),
-              most_dynamic = most - 64;  // is_last_block has some that is not
-    if (all > most_dynamic) return out;
     out.run_with_moments = [=](cudaStream_t to, float* y, float* m, const SmallList* list) {
-      by_precision([&](auto precision) {
-        constexpr auto* kernel = forward_kernel<W, steps, parts, precision(), true>;
-        allow(kernel, most_dynamic);
-        launch_on(to, "conv2d", grid, threads, static_cast<std::size_t>(all), kernel, d, f, x, w,
-                  Epilogue{.y = y}, q->to(m, list));
-      });
+      run_with(to, MomentsEnding{q->before(list), factor_of(d), y, m});
+    };
+  }
+  if constexpr (W::stride == 1 && W::sums == W::kinds) {
+    out.run_with_norm_gradient = [=](cudaStream_t to, const NormGradient& n, const SmallList* list) {
+      run_with(to, NormGradientEnding{q->before(list), n});
     };
   }
   return out;

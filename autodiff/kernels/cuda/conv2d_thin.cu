@@ -1,7 +1,7 @@
 // Convolutions of images of few channels, up to 64 products for each element of the result: too few for
 // products of matrices. The filters lie in shared memory; a thread has one pixel and 16 filters, or one tap
 // and channel of a filter.
-#include "autodiff/kernels/cuda/conv2d_moments_inl.h"
+#include "autodiff/kernels/cuda/conv2d_sums_inl.h"
 
 namespace autodiff::kernels::cuda {
 namespace {
@@ -50,10 +50,10 @@ __global__ void __launch_bounds__(threads)
 // blocks at a time, which is no more than there would be anyway: unless told so, nvcc 13 aims at more for one
 // channel with moments, and spills registers.)
 constexpr int tile_rows = 4, tile_columns = 32;
-template <int channels, bool moments>
+template <int channels, class Ending>
 __global__ void __launch_bounds__(threads, 8)
     forward3_kernel(const Conv2dDims d, int tiles_across, int tiles_down, const float* x, const float* w,
-                    const Epilogue e, const Conv2dMoments m) {
+                    const Ending e) {
   await_previous();
   constexpr int depth = 9 * channels, lines = tile_rows + 2;
   constexpr int read = (6 * channels + 3) / 4 * 4;  // floats of a line that a thread reads, and some more
@@ -127,33 +127,34 @@ __global__ void __launch_bounds__(threads, 8)
   }
   const int row = tile_row + warp, column = tile_column + group * 4;
   const bool inside = row < d.oh && first + o < d.out;
+  constexpr bool moments = std::is_same_v<Ending, MomentsEnding>;
   if (!moments && !inside) return;
   const long long to = ((static_cast<long long>(n) * d.oh + row) * d.ow + column) * d.out + first + o;
   if constexpr (moments) {
-    const EarlyList then(m.list);
+    const EarlyList then(e.join.list);
     let_next_begin();
-    FourMoments all;
+    const typename Ending::Thread mine(e, first + o);
+    FilterSums all;
 #pragma unroll
     for (int p = 0; p < 4; ++p) {
       if (!inside || column + p >= d.ow) continue;
-      const float4 v{sum[p][0], sum[p][1], sum[p][2], sum[p][3]};
-      *reinterpret_cast<float4*>(e.y + to + p * d.out) = v;
-      all.add(v);
+      mine.write(to + p * d.out, {sum[p][0], sum[p][1], sum[p][2], sum[p][3]}, {}, all);
     }
     auto* room = reinterpret_cast<double2*>(block_memory());
-    if (join_moments(m, all, room, first, warp, log_threads - 5)) run_list(then, block_memory());
-    return;
-  }
-  const Finish finish(e, first + o);
-  float4 other[4];
+    const auto write = [&](int filter, const double2& sums) { e.finish(filter, sums); };
+    if (join_sums(e.join, all, room, first, warp, log_threads - 5, write)) run_list(then, block_memory());
+  } else {
+    const Finish finish(e, first + o);
+    float4 other[4];
 #pragma unroll
-  for (int p = 0; p < 4; ++p) {
-    if (column + p < d.ow) other[p] = finish.others(to + p * d.out);
-  }
+    for (int p = 0; p < 4; ++p) {
+      if (column + p < d.ow) other[p] = finish.others(to + p * d.out);
+    }
 #pragma unroll
-  for (int p = 0; p < 4; ++p) {
-    if (column + p < d.ow)
-      finish.write(to + p * d.out, {sum[p][0], sum[p][1], sum[p][2], sum[p][3]}, other[p]);
+    for (int p = 0; p < 4; ++p) {
+      if (column + p < d.ow)
+        finish.write(to + p * d.out, {sum[p][0], sum[p][1], sum[p][2], sum[p][3]}, other[p]);
+    }
   }
 }
 
@@ -164,16 +165,15 @@ Conv2dLaunch forward3(const Conv2dDims& d, const float* x, const float* w) {
                   blocks(static_cast<std::size_t>(d.out), filters));
   Conv2dLaunch out;
   out.run = [=](cudaStream_t to, const Epilogue& e) {
-    launch_on(to, "conv2d", grid, threads, 0, forward3_kernel<channels, false>, d, across, down, x, w, e,
-              Conv2dMoments{});
+    launch_on(to, "conv2d", grid, threads, 0, forward3_kernel<channels, Epilogue>, d, across, down, x, w, e);
   };
-  const auto q = moments_of(d, grid, log_threads, log_filters);
+  const auto q = block_sums(d, grid, log_threads, log_filters);
   if (!q) return out;
-  const std::size_t bytes = std::max(moments_bytes(*q, threads), list_floats * sizeof(float));
+  const std::size_t bytes = std::max(sums_bytes(*q, threads), list_floats * sizeof(float));
   if (bytes > (std::size_t{40} << 10)) return out;  // what every device gives, less what is not dynamic
   out.run_with_moments = [=](cudaStream_t to, float* y, float* m, const SmallList* list) {
-    launch_on(to, "conv2d", grid, threads, bytes, forward3_kernel<channels, true>, d, across, down, x, w,
-              Epilogue{.y = y}, q->to(m, list));
+    launch_on(to, "conv2d", grid, threads, bytes, forward3_kernel<channels, MomentsEnding>, d, across, down,
+              x, w, MomentsEnding{q->before(list), factor_of(d), y, m});
   };
   return out;
 }

@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "autodiff/kernels/pointwise.h"
+#include "autodiff/kernels/cuda/chain_patterns.h"
 
 namespace autodiff::kernels::cuda {
 
@@ -63,6 +63,35 @@ inline std::optional<Epilogue> epilogue_of(const PointwiseDims& d, float* const*
     term(step.y) = a;
   }
   return std::nullopt;
+}
+
+/// The gradient of a batch norm that a relu follows, where the convolution's result c, or c + other, is that
+/// of the relu: g = c where the relu's result is positive, else 0; and the sums of g and of g (x - mean),
+/// with factors.
+struct NormGradient {
+  const float *other = nullptr, *relu = nullptr, *x = nullptr, *mean = nullptr;
+  float *g = nullptr, *sums[2] = {};
+  double factors[2] = {};
+};
+
+/// The same as a chain, where operand d.spent is c and the chain does this.
+inline std::optional<NormGradient> norm_gradient_of(const PointwiseDims& d, float* const* operands) {
+  if (d.spent < 0 || d.sums.size() != 2) return std::nullopt;
+  constexpr ChainTable of_one = table_of(patterns::norm_gradient),
+                       of_two = table_of(patterns::norm_gradient_of_two);
+  const ChainTable table = table_of(d);
+  const bool two = table == of_two;
+  if (!two && table != of_one) return std::nullopt;
+  if (two ? d.spent > 1 : d.spent != 1) return std::nullopt;
+  NormGradient out{.other = two ? operands[1 - d.spent] : nullptr};
+  const int relu = two ? 2 : 0;
+  out.relu = operands[relu], out.g = operands[2 + (two ? 1 : 0)], out.x = operands[d.full - 1];
+  out.mean = operands[d.full];
+  for (std::size_t k = 0; k < 2; ++k) {
+    out.sums[k] = operands[static_cast<std::size_t>(table.sums_from) + k];
+    out.factors[k] = 1 / d.sums[k].divisor;
+  }
+  return out;
 }
 
 }  // namespace autodiff::kernels::cuda

@@ -23,7 +23,7 @@ struct Max {
 };
 // Sums of x - shift and of its square, with the channel's first element as the shift: as good as two passes
 // where the mean is far from zero, since all is formed in double. (Most convolutions form those of their
-// results themselves: conv2d_moments_inl.h.)
+// results themselves: conv2d_sums_inl.h.)
 struct Moments {
   static constexpr int values = 2;
   __device__ static double start() { return 0; }

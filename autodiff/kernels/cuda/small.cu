@@ -47,7 +47,7 @@ void add_conv2d(WaitingConv2d conv2d) {
 
 bool finish_conv2d(const PointwiseDims& chain, std::size_t rows, float* const* operands) {
   const WaitingConv2d& now = waiting_conv2d;
-  if (!now.launch || chain.spent < 0 || operands[chain.spent] != now.y || rows != now.rows ||
+  if (!now.launch || !now.launch.adds || chain.spent < 0 || operands[chain.spent] != now.y || rows != now.rows ||
       chain.columns != now.columns) {
     return false;
   }
@@ -76,6 +76,31 @@ bool add_moments_of_conv2d(const MomentsDims& d, const float* y, float* m) {
     return false;
   add_reduction([conv2d = std::exchange(waiting_conv2d, {}), m](cudaStream_t to, const SmallList* list) {
     conv2d.launch.run_with_moments(to, conv2d.y, m, list);
+  });
+  return true;
+}
+
+bool add_norm_gradient_of_conv2d(const PointwiseDims& chain, std::size_t rows, float* const* operands) {
+  const WaitingConv2d& now = waiting_conv2d;
+  if (!now.launch.run_with_norm_gradient || chain.spent < 0 || operands[chain.spent] != now.y ||
+      rows != now.rows || chain.columns != now.columns) {
+    return false;
+  }
+  const auto gradient = norm_gradient_of(chain, operands);
+  if (!gradient) return false;
+  const NormGradient& n = *gradient;
+  for (const float* p : {n.other, n.relu, n.x, n.mean, static_cast<const float*>(n.g)}) {
+    if (!is_aligned(p)) return false;
+  }
+  const std::size_t size = rows * chain.columns;
+  const Range writes(n.g, size);
+  const auto meets = [&](const float* p) { return p && p != n.g && writes.meets(Range(p, size)); };
+  if (meets(n.other) || meets(n.relu) || meets(n.x) || writes.meets(Range(n.mean, now.columns)) ||
+      writes.meets(now.reads[0]) || writes.meets(now.reads[1])) {
+    return false;
+  }
+  add_reduction([conv2d = std::exchange(waiting_conv2d, {}), n](cudaStream_t to, const SmallList* list) {
+    conv2d.launch.run_with_norm_gradient(to, n, list);
   });
   return true;
 }

@@ -27,8 +27,11 @@ void forget_small();
 /// A convolution that has not been launched yet, or nothing.
 struct Conv2dLaunch {
   std::function<void(cudaStream_t, const Epilogue&)> run;
+  bool adds = true;  ///< whether run() knows more of epilogues than y
   /// Writes y, the moments m [2, filters] of it, and does the list then; null where it cannot.
   std::function<void(cudaStream_t, float* y, float* m, const SmallList*)> run_with_moments;
+  /// Does not write y, but this of it, and does the list then; null where it cannot.
+  std::function<void(cudaStream_t, const NormGradient&, const SmallList*)> run_with_norm_gradient;
 
   explicit operator bool() const { return run != nullptr; }
 };
@@ -49,6 +52,8 @@ bool finish_conv2d(const PointwiseDims& chain, std::size_t rows, float* const* o
 /// Makes of the convolution that waits, and of the moments m of its result y, one reduction that waits; false
 /// where there is none, or where both cannot be done at once.
 bool add_moments_of_conv2d(const MomentsDims& d, const float* y, float* m);
+/// The same of a chain that is the gradient of a batch norm.
+bool add_norm_gradient_of_conv2d(const PointwiseDims& chain, std::size_t rows, float* const* operands);
 
 /// Copies wait, too, but never at the same time as others do (elementwise.cu).
 bool copies_wait();
