@@ -47,8 +47,8 @@ void add_conv2d(WaitingConv2d conv2d) {
 
 bool finish_conv2d(const PointwiseDims& chain, std::size_t rows, float* const* operands) {
   const WaitingConv2d& now = waiting_conv2d;
-  if (!now.launch || !now.launch.adds || chain.spent < 0 || operands[chain.spent] != now.y || rows != now.rows ||
-      chain.columns != now.columns) {
+  if (!now.launch || !now.launch.adds || chain.spent < 0 || operands[chain.spent] != now.y ||
+      rows != now.rows || chain.columns != now.columns) {
     return false;
   }
   const auto epilogue = epilogue_of(chain, operands);
