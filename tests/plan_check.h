@@ -91,6 +91,9 @@ class PlanWalk {
     std::vector<std::pair<int, std::size_t>> values_read;  // nodes, and how many elements
     for (const autodiff::Step& step : stage.steps) {
       const bool copy = step.row.op == "copy";
+      if (step.beside >= 0 && (step.group.run || left_in_group > 0))
+        problem_ = "a part of a group goes beside";
+      if (step.awaits >= 0 && left_in_group > 0) problem_ = "a part of a group waits";
       if (step.awaits >= 0) do_late(step.awaits);
       if (step.beside >= 0 && late_) {
         waiting_[step.beside] = [=, this, &step] {
@@ -208,8 +211,26 @@ class PlanWalk {
     }
   }
 
+  // The node whose memory has the value; on a device the first one of those that compute the same.
   int root(int node) const {
     while (graph_.node(node).op && graph_.node(node).op->alias()) node = graph_.node(node).inputs[0].id;
+    return plan_.device == autodiff::Device::cpu ? node : first_of(node);
+  }
+  int first_of(int node) const {
+    const autodiff::Node& n = graph_.node(node);
+    if (!n.op) return node;
+    const auto same = [&](const autodiff::Node& o) {
+      if (!o.op || o.shape != n.shape || o.inputs.size() != n.inputs.size() || !n.op->equals(*o.op))
+        return false;
+      for (std::size_t i = 0; i < n.inputs.size(); ++i) {
+        if (o.inputs[i].shape() != n.inputs[i].shape() || root(o.inputs[i].id) != root(n.inputs[i].id))
+          return false;
+      }
+      return true;
+    };
+    for (int other = 0; other < node; ++other) {
+      if (same(graph_.node(other))) return other;
+    }
     return node;
   }
 

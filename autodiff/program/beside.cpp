@@ -40,14 +40,16 @@ void Compiler::find_beside() {
     double divisor = 1;
     const Node& n = node(id);
     if (!runs(id) || info(id).fixed) continue;
-    const int reader = first_reader[static_cast<std::size_t>(id)];
-    const auto is_source = [&](const Value& in) { return info(info(in.id).root).external != never; };
-    if (reader != nobody) {
-      info(id).beside = info(id).output == never && reader >= info(id).stage + much_later &&
-                        n.shape.size() >= least_elements && std::ranges::all_of(n.inputs, is_source);
+    // What may be a part of a chain, stays one.
+    if (n.op->pointwise(step) || (!n.inputs.empty() && n.op->adds_rows(n.inputs[0].shape(), divisor)))
       continue;
-    }
-    if (n.op->pointwise(step) || (!n.inputs.empty() && n.op->adds_rows(n.inputs[0].shape(), divisor))) {
+    const int reader = first_reader[static_cast<std::size_t>(id)];
+    if (reader != nobody) {
+      const auto is_parameter = [&](const Value& in) {
+        return node(info(in.id).root).source == Source::parameter;
+      };
+      info(id).beside = info(id).output == never && reader >= info(id).stage + much_later &&
+                        n.shape.size() >= least_elements && std::ranges::all_of(n.inputs, is_parameter);
       continue;
     }
     info(id).unread = true;
@@ -110,8 +112,10 @@ void Compiler::find_awaits() {
         under_way.push_back(own);
         continue;
       }
-      // The steps of a group run where the first one is.
+      // The steps of a group run where the first one is, or together with the one before it.
       const Together* group = group_of(s, t);
+      std::size_t first = group ? group->first : t;
+      if (group && first > 0 && plan_->stages[s].steps[first - 1].leads_group) --first;
       for (std::size_t k = done; k < under_way.size(); ++k) {
         const Access& other = under_way[k];
         if (!meets(own.writes, other.reads) && !meets(own.writes, other.writes) &&
@@ -119,7 +123,7 @@ void Compiler::find_awaits() {
           continue;
         }
         done = std::max(k + 1, under_way.size() - std::min(under_way.size(), last_few));
-        plan_->stages[s].steps[group ? group->first : t].awaits = static_cast<int>(done) - 1;
+        plan_->stages[s].steps[first].awaits = static_cast<int>(done) - 1;
         k = done - 1;
       }
     }

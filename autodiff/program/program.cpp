@@ -58,14 +58,23 @@ void Program::enqueue(std::size_t first, std::size_t last) {
   if (!bound_) check_bound();
   constexpr int nothing = -1;
   besides_.assign(static_cast<std::size_t>(plan_->besides), nothing);
-  for (std::size_t s = first; s < last; ++s) run_steps(plan_->stages[s], 0, 0, NoClock{});
+  try {
+    for (std::size_t s = first; s < last; ++s) run_steps(plan_->stages[s], 0, 0, NoClock{});
+  } catch (...) {
+    // Whoever waits for the stream waits for what went beside it, too.
+    try {
+      wait_for_beside(plan_->besides - 1);
+    } catch (const Error&) {  // the first one says more
+    }
+    throw;
+  }
   for (int number = plan_->besides - 1; number >= 0; --number) {
     if (besides_[static_cast<std::size_t>(number)] != nothing) return wait_for_beside(number);
   }
 }
 
-// Steps from `s` on that go beside others, which are one piece of work there; returns the last.
-std::size_t Program::run_beside(const Stage& stage, std::size_t s) {
+// Steps from `s` on that go beside others, which are one piece of work there; then `s` is the last.
+void Program::run_beside(const Stage& stage, std::size_t& s) {
   const std::size_t first = s;
   const int number = kernels::DeviceStream::beside([&] {
     for (; s < stage.steps.size() && stage.steps[s].beside >= 0; ++s) {
@@ -77,7 +86,7 @@ std::size_t Program::run_beside(const Stage& stage, std::size_t s) {
     }
   });
   for (std::size_t k = first; k < s; ++k) besides_[static_cast<std::size_t>(stage.steps[k].beside)] = number;
-  return s - 1;
+  --s;
 }
 
 // For those of this number, and before it, that enqueue() has let go beside.
@@ -172,7 +181,7 @@ void Program::run_steps(const Stage& stage, int chunk, int slot, Clock clock) {
           address(step.output, slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first);
       const bool stores = !update_ || step.updating < 0 || !run_updating(stage, s, inputs.data());
       if (step.beside >= 0 && !is_timed) {
-        s = run_beside(stage, s);
+        run_beside(stage, s);
       } else if (stores && !is_timed && !step.parts.empty()) {
         run_parts(stage, s, step.parts, inputs.data(), out);
         if (step.leads_group) s += stage.steps[s + 1].group.steps;

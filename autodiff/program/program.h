@@ -38,7 +38,8 @@ struct CompileOptions {
   /// else.
   Device device = kernels::default_device();
   /// On a device, kernels of at least so many operations whose output nobody but the caller reads (gradients
-  /// of filters, say) run beside those after them, which leaves a part of the device idle.
+  /// of filters, say) run beside those after them, which leave a part of the device idle; and unless this is
+  /// infinite also those that bring large parameters into another form for much later.
   double beside_above = 1e5;
 };
 
@@ -126,7 +127,7 @@ class Program {
   bool run_updating(const Stage& stage, std::size_t s, const void* const* inputs) const;
   void combine(const Stage& stage) const;
   void enqueue(std::size_t first, std::size_t last);  // stages
-  std::size_t run_beside(const Stage& stage, std::size_t s);
+  void run_beside(const Stage& stage, std::size_t& s);
   void wait_for_beside(int number);
   void check_bound();
   std::byte* address(const Operand& operand, int slot, std::size_t index) const;

@@ -22,8 +22,8 @@ constexpr int longest_chain = 7;
 }  // namespace
 
 // Whether a node is an array with a row: a difference from means, a product with factors. A device, on which
-// every chain is a pass over memory of its own, computes such again, from the array, which is kept in any
-// case.
+// every chain is a pass over memory of its own, computes such again in the chains that read it, unless
+// something else than a chain reads it later.
 bool Compiler::is_array_with_row(int id) const {
   const Node& n = node(id);
   kernels::PointwiseStep step;
@@ -34,12 +34,21 @@ bool Compiler::is_array_with_row(int id) const {
 // For each node the number of cheap ops in a row that lead to it; 0: it is kept.
 std::vector<int> Compiler::chains() {
   std::vector<int> chain(infos_.size(), 0);
+  std::vector<char> stays(infos_.size(), false);
+  for (int id = 0; options_.device != Device::cpu && id < graph_->size(); ++id) {
+    const Node& n = node(id);
+    kernels::PointwiseStep step;
+    double divisor = 1;
+    if (!runs(id) || n.op->pointwise(step) || n.op->adds_rows(n.inputs[0].shape(), divisor)) continue;
+    for (const Value& in : n.inputs) stays[static_cast<std::size_t>(info(in.id).root)] = true;
+  }
   for (int id = 0; id < graph_->size(); ++id) {
     const NodeInfo& i = info(id);
     const Op* op = node(id).op.get();
     if (!i.live || !op || i.external != never || is_whole(i.stage) || i.role != BatchRole::map) continue;
     if (!op->cheap() && !op->alias()) continue;
-    if (options_.device != Device::cpu && !is_array_with_row(id)) continue;
+    if (options_.device != Device::cpu && (stays[static_cast<std::size_t>(id)] || !is_array_with_row(id)))
+      continue;
     int longest = 0;
     for (const Value& in : node(id).inputs)
       longest = std::max(longest, chain[static_cast<std::size_t>(in.id)]);

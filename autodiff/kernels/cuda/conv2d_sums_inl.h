@@ -192,7 +192,7 @@ struct MomentsEnding {
   __device__ void finish(int filter, const double2& sums) const {
     const double mean = sums.x * factor, variance = sums.y * factor - mean * mean;
     m[filter] = static_cast<float>(mean);
-    m[join.filters + filter] = static_cast<float>(variance > 0 ? variance : 0);
+    m[join.filters + filter] = static_cast<float>(variance < 0 ? 0 : variance);
   }
 };
 

@@ -303,6 +303,7 @@ int DeviceStream::beside_task(IndexedTask body) {
   struct There {
     cudaStream_t stream_before = cuda::current_stream;
     std::byte* partials_before = cuda::current_partials;
+    bool waits_before = cuda::waits_for_other;
     explicit There(const cuda::Beside& b) {
       cuda::current_stream = b.stream;
       cuda::current_partials = b.partials;
@@ -314,7 +315,7 @@ int DeviceStream::beside_task(IndexedTask body) {
       cuda::forget_small();  // what is left after an error
       cuda::current_stream = stream_before;
       cuda::current_partials = partials_before;
-      cuda::waits_for_other = false;
+      cuda::waits_for_other = waits_before;
     }
   };
   {

@@ -83,7 +83,7 @@ __device__ void finish(const Reduction& d, std::size_t o, std::size_t column, co
   if constexpr (Kind::values == 2) {
     const double mean = v[0] * d.factor, variance = v[1] * d.factor - mean * mean;
     d.y[column] = static_cast<float>(static_cast<double>(d.x[column]) + mean);
-    d.y[a.inner + column] = static_cast<float>(variance > 0 ? variance : 0);
+    d.y[a.inner + column] = static_cast<float>(variance < 0 ? 0 : variance);
   } else {
     d.y[o * a.inner + column] = static_cast<float>(v[0] * d.factor);
   }
