@@ -149,7 +149,7 @@ TEST_CASE("what runs beside other kernels gives the same bits as one after the o
 
 TEST_CASE("a residual net is trained with its filters' gradients beside the rest") {
   if (no_device("training with kernels beside others")) return;
-  constexpr int batch = 8, steps = 3;
+  constexpr int batch = 4, steps = 2;
   const nn::Network net = small_resnet;
   const nn::Parameters params = nn::initialize(net, {1});
   std::vector<std::uint8_t> pixels(std::size_t{20} * 192);

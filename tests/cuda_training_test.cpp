@@ -119,7 +119,7 @@ TEST_CASE("trajectories on the device are those of the CPU within rounding, and 
   for (const ev3::Batches* batches :
        {static_cast<const ev3::Batches*>(&drawn), static_cast<const ev3::Batches*>(&read)}) {
     const auto explore = [&] {
-      ev3::Explorer explorer(losses, optimizers, {.trajectory_length = 40, .clip_norm = 1.0});
+      ev3::Explorer explorer(losses, optimizers, {.trajectory_length = 20, .clip_norm = 1.0});
       auto first = explorer.explore(model, *batches, 0);
       auto second = explorer.explore(model, *batches, 160);
       first.insert(first.end(), second.begin(), second.end());
@@ -173,7 +173,7 @@ TEST_CASE("a residual net learns on the device as on the CPU: statistics, weight
     const SyntheticBatches batches({.features = 192, .classes = 10, .batch = 16});
     const auto explore = [&] {
       ev3::Explorer explorer({nn::CrossEntropy{}}, {nn::AdamW{.learning_rate = 0.001, .weight_decay = 0.1f}},
-                             {.trajectory_length = 6, .weight_decay_from = ev3::WeightDecayFrom::start}, {},
+                             {.trajectory_length = 4, .weight_decay_from = ev3::WeightDecayFrom::start}, {},
                              Seed{9});
       return explorer.explore(model, batches, 0);
     };
