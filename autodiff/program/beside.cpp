@@ -36,13 +36,10 @@ void Compiler::find_beside() {
   }
   for (const int k : copies_) reads(output_id(k), never);  // not much later: copies do not wait
   for (int id = 0; id < graph_->size(); ++id) {
-    kernels::PointwiseStep step;
-    double divisor = 1;
     const Node& n = node(id);
     if (!runs(id) || info(id).fixed) continue;
     // What may be a part of a chain, stays one.
-    if (n.op->pointwise(step) || (!n.inputs.empty() && n.op->adds_rows(n.inputs[0].shape(), divisor)))
-      continue;
+    if (may_be_chained(id)) continue;
     const int reader = first_reader[static_cast<std::size_t>(id)];
     if (reader != nobody) {
       const auto is_parameter = [&](const Value& in) {

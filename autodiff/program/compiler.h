@@ -15,6 +15,9 @@ namespace autodiff::detail {
 
 inline constexpr int never = -1;
 
+// Of so many elements at the most are the functions that a device does in lists (kernels/cuda/small_list.h).
+inline constexpr std::size_t most_in_lists = 1024;
+
 // What is known about a node while compiling.
 struct NodeInfo {
   bool live = false;
@@ -96,6 +99,7 @@ class Compiler {
   void find_readers();  // and recompute.cpp before it:
   void recompute();
   bool is_array_with_row(int id) const;
+  bool may_be_chained(int id) const;
   std::vector<int> chains();
   std::size_t bytes_saved(const std::vector<int>& chain);
   void make_stages();

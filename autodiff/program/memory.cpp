@@ -36,9 +36,8 @@ void Compiler::place_arena() {
     }
   }
   // A device does small functions in lists, which are better where values do not take each other's places.
-  constexpr std::size_t small = 1024;  // elements
   for (int id = 0; id < graph_->size(); ++id) {
-    if (plan_->device != Device::cpu && runs(id) && node(id).shape.size() <= small)
+    if (plan_->device != Device::cpu && runs(id) && node(id).shape.size() <= most_in_lists)
       last[static_cast<std::size_t>(id)] = now;
   }
   for (const int k : copies_) {

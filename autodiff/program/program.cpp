@@ -56,8 +56,7 @@ void Program::enqueue() { enqueue(plan_->fixed_stages, plan_->stages.size()); }
 void Program::enqueue(std::size_t first, std::size_t last) {
   if (!device_) fail("enqueue: want a program that was compiled for a device");
   if (!bound_) check_bound();
-  constexpr int nothing = -1;
-  besides_.assign(static_cast<std::size_t>(plan_->besides), nothing);
+  besides_.assign(static_cast<std::size_t>(plan_->besides), -1);
   try {
     for (std::size_t s = first; s < last; ++s) run_steps(plan_->stages[s], 0, 0, NoClock{});
   } catch (...) {
@@ -68,9 +67,7 @@ void Program::enqueue(std::size_t first, std::size_t last) {
     }
     throw;
   }
-  for (int number = plan_->besides - 1; number >= 0; --number) {
-    if (besides_[static_cast<std::size_t>(number)] != nothing) return wait_for_beside(number);
-  }
+  wait_for_beside(plan_->besides - 1);
 }
 
 // Steps from `s` on that go beside others, which are one piece of work there; then `s` is the last.
@@ -167,6 +164,10 @@ void Program::run_steps(const Stage& stage, int chunk, int slot, Clock clock) {
       const Step& step = stage.steps[s];
       constexpr bool is_timed = !std::is_same_v<Clock, NoClock>;  // step after step, on one thread or stream
       if (step.awaits >= 0 && !is_timed) wait_for_beside(step.awaits);
+      if (step.beside >= 0 && !is_timed) {
+        run_beside(stage, s);
+        continue;
+      }
       if (step.group.run) {
         const Group& group = step.group;
         run_group(group, slot, first, 0, tail ? group.tail_rows : group.rows);
@@ -180,9 +181,7 @@ void Program::run_steps(const Stage& stage, int chunk, int slot, Clock clock) {
       std::byte* out =
           address(step.output, slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first);
       const bool stores = !update_ || step.updating < 0 || !run_updating(stage, s, inputs.data());
-      if (step.beside >= 0 && !is_timed) {
-        run_beside(stage, s);
-      } else if (stores && !is_timed && !step.parts.empty()) {
+      if (stores && !is_timed && !step.parts.empty()) {
         run_parts(stage, s, step.parts, inputs.data(), out);
         if (step.leads_group) s += stage.steps[s + 1].group.steps;
       } else if (stores) {

@@ -31,16 +31,21 @@ bool Compiler::is_array_with_row(int id) const {
          reading(n.inputs[1], n.shape) == Reading::repeated;
 }
 
+// Whether a node is of a kind that chains are made of: an element-wise function, or sums over rows.
+bool Compiler::may_be_chained(int id) const {
+  const Node& n = node(id);
+  kernels::PointwiseStep step;
+  double divisor = 1;
+  return n.op->pointwise(step) || (!n.inputs.empty() && n.op->adds_rows(n.inputs[0].shape(), divisor));
+}
+
 // For each node the number of cheap ops in a row that lead to it; 0: it is kept.
 std::vector<int> Compiler::chains() {
   std::vector<int> chain(infos_.size(), 0);
   std::vector<char> stays(infos_.size(), false);
   for (int id = 0; options_.device != Device::cpu && id < graph_->size(); ++id) {
-    const Node& n = node(id);
-    kernels::PointwiseStep step;
-    double divisor = 1;
-    if (!runs(id) || n.op->pointwise(step) || n.op->adds_rows(n.inputs[0].shape(), divisor)) continue;
-    for (const Value& in : n.inputs) stays[static_cast<std::size_t>(info(in.id).root)] = true;
+    if (!runs(id) || may_be_chained(id)) continue;
+    for (const Value& in : node(id).inputs) stays[static_cast<std::size_t>(info(in.id).root)] = true;
   }
   for (int id = 0; id < graph_->size(); ++id) {
     const NodeInfo& i = info(id);

@@ -32,7 +32,6 @@ void Compiler::assign_levels() {
 
 // On a device, small functions of parameters alone come with those that read them: one list less (small.h).
 void Compiler::delay_small() {
-  constexpr std::size_t small = 1024;  // elements
   constexpr int nobody = std::numeric_limits<int>::max();
   std::vector<int> first_reader(infos_.size(), nobody);  // its level
   for (int id = graph_->size() - 1; id >= 0; --id) {
@@ -41,9 +40,9 @@ void Compiler::delay_small() {
     kernels::PointwiseStep step;
     const int reader = first_reader[static_cast<std::size_t>(id)];
     const auto is_source = [&](const Value& in) { return info(info(in.id).root).external != never; };
-    if (i.role == BatchRole::whole && i.output == never && !i.fixed && node(id).shape.size() <= small &&
-        node(id).op->pointwise(step) && std::ranges::all_of(node(id).inputs, is_source) && reader != nobody &&
-        is_whole(reader)) {
+    if (i.role == BatchRole::whole && i.output == never && !i.fixed &&
+        node(id).shape.size() <= most_in_lists && node(id).op->pointwise(step) &&
+        std::ranges::all_of(node(id).inputs, is_source) && reader != nobody && is_whole(reader)) {
       i.stage = reader;
     }
     for (const Value& in : node(id).inputs) {

@@ -259,7 +259,8 @@ __global__ void __launch_bounds__(threads, 2)
         if (inside(k)) other[k] = thread.others(place(k));
       }
     };
-    // The first of what is read beside the result is on its way before that lies in shared memory.
+    // The first of what is read beside the result is on its way before that lies in shared memory, unless the
+    // sums take too many registers for both.
     if constexpr (!W::is_spread) load(part);
     if (parts == 1 || part == 0) put_down();
     if (parts > 1) sync_block();  // the parts share what is left to do

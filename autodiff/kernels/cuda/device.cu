@@ -21,13 +21,6 @@ struct Beside {
   int count = 0;
 };
 
-thread_local cudaStream_t current_stream = nullptr;
-thread_local std::byte* current_partials = nullptr;
-thread_local Beside* current_beside = nullptr;
-// The next kernel has one of another stream to wait for: it is launched when that one is done. (Launched
-// before, a step of ResNet-20 took 1 % longer.)
-thread_local bool waits_for_other = false;
-
 // What keep() has put on the device, in pieces of this size at least.
 struct Kept {
   static constexpr std::size_t piece = 64 << 10;
@@ -59,7 +52,34 @@ struct Kept {
     return places[std::move(bytes)] = to;
   }
 };
-thread_local Kept* current_kept = nullptr;
+
+// What kernels of this thread go with: nothing outside enqueue() and record().
+struct Current {
+  cudaStream_t stream = nullptr;
+  std::byte* partials = nullptr;
+  Beside* beside = nullptr;
+  Kept* kept = nullptr;
+  // The next kernel has one of another stream to wait for: it is launched when that one is done. (Launched
+  // before, a step of ResNet-20 took 1 % longer.)
+  bool waits_for_other = false;
+};
+thread_local Current current;
+
+// Something else, while it lives.
+class Instead {
+ public:
+  explicit Instead(const Current& now) : before_(std::exchange(current, now)) {}
+  Instead(const Instead&) = delete;
+  Instead& operator=(const Instead&) = delete;
+  ~Instead() {
+    forget_small();  // what is left after an error
+    current = before_;
+  }
+
+ private:
+  Current before_;
+};
+
 constexpr std::size_t counter_bytes = (most_counters + 64) * sizeof(unsigned);
 
 std::string version(int number) { return text(number / 1000, '.', number % 1000 / 10); }
@@ -106,13 +126,13 @@ void check(cudaError_t code, const char* what) {
 }
 
 cudaStream_t stream() {
-  if (!current_stream) fail("cuda: a kernel was called outside DeviceStream::enqueue");
-  launch_small(current_stream);
-  return current_stream;
+  if (!current.stream) fail("cuda: a kernel was called outside DeviceStream::enqueue");
+  launch_small(current.stream);
+  return current.stream;
 }
 
-void* partials() { return current_partials + counter_bytes; }
-unsigned* counters() { return reinterpret_cast<unsigned*>(current_partials); }
+void* partials() { return current.partials + counter_bytes; }
+unsigned* counters() { return reinterpret_cast<unsigned*>(current.partials); }
 
 const void* keep(const void* bytes, std::size_t size) {
   // Allowed beside a recording, since it goes to another stream.
@@ -122,11 +142,11 @@ const void* keep(const void* bytes, std::size_t size) {
     cudaStreamCaptureMode& before;
     ~Back() { cudaThreadExchangeStreamCaptureMode(&before); }
   } back{mode};
-  return current_kept->place_of({static_cast<const char*>(bytes), size});
+  return current.kept->place_of({static_cast<const char*>(bytes), size});
 }
 
 bool may_overlap() {
-  if (std::exchange(waits_for_other, false)) return false;
+  if (std::exchange(current.waits_for_other, false)) return false;
   static const bool once = [] {  // recordings have such edges since CUDA 12.3
     int device = 0, major = 0;
     return CUDART_VERSION >= 12030 && cudaGetDevice(&device) == cudaSuccess &&
@@ -228,29 +248,7 @@ struct DeviceStream::State {
     }
   }
 
-  // The stream that kernels of this thread go to, while it lives.
-  struct Scope {
-    cudaStream_t stream_before = cuda::current_stream;
-    std::byte* partials_before = cuda::current_partials;
-    cuda::Beside* beside_before = cuda::current_beside;
-    cuda::Kept* kept_before = cuda::current_kept;
-    explicit Scope(State& s) {
-      cuda::current_stream = s.stream;
-      cuda::current_partials = s.partials.data();
-      cuda::current_beside = &s.beside;
-      cuda::current_kept = &s.kept;
-    }
-    Scope(const Scope&) = delete;
-    Scope& operator=(const Scope&) = delete;
-    ~Scope() {
-      cuda::forget_small();  // what is left after an error
-      cuda::current_stream = stream_before;
-      cuda::current_partials = partials_before;
-      cuda::current_beside = beside_before;
-      cuda::waits_for_other = false;
-      cuda::current_kept = kept_before;
-    }
-  };
+  cuda::Current current() { return {stream, partials.data(), &beside, &kept}; }
 };
 
 DeviceStream::DeviceStream() : state_(std::make_unique<State>()) {}
@@ -259,13 +257,13 @@ DeviceStream& DeviceStream::operator=(DeviceStream&&) noexcept = default;
 DeviceStream::~DeviceStream() = default;
 
 void DeviceStream::enqueue_task(IndexedTask body) {
-  const State::Scope scope(*state_);
+  const cuda::Instead here(state_->current());
   body(0);
   cuda::stream();  // what is small and waits
 }
 
 DeviceStream::Recording DeviceStream::record_task(IndexedTask body) {
-  const State::Scope scope(*state_);
+  const cuda::Instead here(state_->current());
   cudaGraph_t graph = nullptr;
   cuda::make_ready();
   // Other threads may allocate and compile meanwhile.
@@ -297,29 +295,11 @@ void DeviceStream::play(const Recording& recording) {
 
 int DeviceStream::beside_task(IndexedTask body) {
   cudaStream_t before = cuda::stream();
-  cuda::Beside& beside = *cuda::current_beside;
+  cuda::Beside& beside = *cuda::current.beside;
   check(cudaEventRecord(beside.begin, before), "cudaEventRecord");
   check(cudaStreamWaitEvent(beside.stream, beside.begin, 0), "cudaStreamWaitEvent");
-  struct There {
-    cudaStream_t stream_before = cuda::current_stream;
-    std::byte* partials_before = cuda::current_partials;
-    bool waits_before = cuda::waits_for_other;
-    explicit There(const cuda::Beside& b) {
-      cuda::current_stream = b.stream;
-      cuda::current_partials = b.partials;
-      cuda::waits_for_other = true;
-    }
-    There(const There&) = delete;
-    There& operator=(const There&) = delete;
-    ~There() {
-      cuda::forget_small();  // what is left after an error
-      cuda::current_stream = stream_before;
-      cuda::current_partials = partials_before;
-      cuda::waits_for_other = waits_before;
-    }
-  };
   {
-    const There there(beside);
+    const cuda::Instead there({beside.stream, beside.partials, &beside, cuda::current.kept, true});
     body(0);
     cuda::stream();
   }
@@ -329,10 +309,10 @@ int DeviceStream::beside_task(IndexedTask body) {
 
 void DeviceStream::wait_for_beside(int number) {
   cudaStream_t own = cuda::stream();
-  const cuda::Beside& beside = *cuda::current_beside;
+  const cuda::Beside& beside = *cuda::current.beside;
   // Of one long ago the mark is that of a later one, which waits for both.
   check(cudaStreamWaitEvent(own, beside.done[number % cuda::Beside::marks], 0), "cudaStreamWaitEvent");
-  cuda::waits_for_other = true;
+  cuda::current.waits_for_other = true;
 }
 
 void DeviceStream::to_device(void* to, const void* from, std::size_t bytes) {
@@ -356,7 +336,7 @@ void DeviceStream::zero(void* to, std::size_t bytes) {
 }
 
 void DeviceStream::wait() {
-  if (cuda::current_stream == state_->stream) cuda::stream();  // inside enqueue(): what is small and waits
+  if (cuda::current.stream == state_->stream) cuda::stream();  // inside enqueue(): what is small and waits
   check(cudaStreamSynchronize(state_->stream), "waiting for kernels");
 }
 

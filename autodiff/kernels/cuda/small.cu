@@ -11,6 +11,13 @@ thread_local SmallCalls waiting;
 thread_local std::function<void(cudaStream_t, const SmallList*)> waiting_reduction;
 thread_local WaitingConv2d waiting_conv2d;
 
+// Whether the convolution that waits gives what nobody but this chain reads.
+bool is_spent_by(const PointwiseDims& chain, std::size_t rows, float* const* operands) {
+  const WaitingConv2d& now = waiting_conv2d;
+  return now.launch && chain.spent >= 0 && operands[chain.spent] == now.y && rows == now.rows &&
+         chain.columns == now.columns;
+}
+
 // One block.
 __global__ void __launch_bounds__(list_threads) list_kernel(const SmallList* list) {
   __shared__ __align__(16) float room[list_floats];
@@ -47,10 +54,7 @@ void add_conv2d(WaitingConv2d conv2d) {
 
 bool finish_conv2d(const PointwiseDims& chain, std::size_t rows, float* const* operands) {
   const WaitingConv2d& now = waiting_conv2d;
-  if (!now.launch || !now.launch.adds || chain.spent < 0 || operands[chain.spent] != now.y ||
-      rows != now.rows || chain.columns != now.columns) {
-    return false;
-  }
+  if (!now.launch.adds || !is_spent_by(chain, rows, operands)) return false;
   const auto epilogue = epilogue_of(chain, operands);
   if (!epilogue) return false;
   const Epilogue& e = *epilogue;
@@ -82,10 +86,7 @@ bool add_moments_of_conv2d(const MomentsDims& d, const float* y, float* m) {
 
 bool add_norm_gradient_of_conv2d(const PointwiseDims& chain, std::size_t rows, float* const* operands) {
   const WaitingConv2d& now = waiting_conv2d;
-  if (!now.launch.run_with_norm_gradient || chain.spent < 0 || operands[chain.spent] != now.y ||
-      rows != now.rows || chain.columns != now.columns) {
-    return false;
-  }
+  if (!now.launch.run_with_norm_gradient || !is_spent_by(chain, rows, operands)) return false;
   const auto gradient = norm_gradient_of(chain, operands);
   if (!gradient) return false;
   const NormGradient& n = *gradient;
