@@ -54,12 +54,13 @@ DeviceSamples::DeviceSamples(std::span<const float> rows, std::size_t width,
 
 void DeviceSamples::gather(const device::Sample* samples, const int* step, int batch, float* features,
                            std::int32_t* labels) const {
+  const device::Drawn drawn{samples, step, batch};
+  const device::Labels with{as<int>(classes_), labels};
   if (width_) {
-    device::gather_rows(as<float>(data_), width_, samples, step, batch, features);
+    device::gather_rows(as<float>(data_), width_, drawn, features, with);
   } else {
-    device::gather_images(images_, samples, step, batch, features);
+    device::gather_images(images_, drawn, features, with);
   }
-  if (labels) device::gather_labels(as<int>(classes_), samples, step, batch, labels);
 }
 
 DeviceTrainer::DeviceTrainer(LossGradient gradient, const Optimizer& optimizer,
@@ -168,16 +169,16 @@ void DeviceTrainer::enqueue_step() {
   gradient_.program().enqueue();
   const std::size_t n = gradient_.layout().size();
   if (options_.clip_norm) device::clip_by_norm(as<float>(gradients_), n, *options_.clip_norm);
-  device::update(update_dims(optimizer_, n), as<kernels::UpdateScalars>(scalars_), step,
+  const std::byte* loss = gradient_.program().on_device(gradient_.shared_->loss);
+  device::update(update_dims(optimizer_, n), as<kernels::UpdateScalars>(scalars_),
                  {.gradient = as<float>(gradients_),
                   .decay_from = as<float>(start_.size() ? start_ : parameters_),
                   .statistics = as<float>(statistics_),
                   .is_statistic = as<unsigned char>(is_statistic_),
                   .parameters = as<float>(parameters_),
                   .first_moments = as<float>(first_),
-                  .second_moments = as<float>(second_)});
-  const std::byte* loss = gradient_.program().on_device(gradient_.shared_->loss);
-  device::end_step(reinterpret_cast<const float*>(loss), as<float>(losses_), as<int>(step_));
+                  .second_moments = as<float>(second_)},
+                 {reinterpret_cast<const float*>(loss), as<float>(losses_), as<int>(step_)});
 }
 
 void DeviceTrainer::run(const DeviceSamples& data, std::span<const device::Sample> drawn,
@@ -193,15 +194,13 @@ void DeviceTrainer::run(const DeviceSamples& data, std::span<const device::Sampl
   stream_.to_device(scalars_.data(), scalars_staged_.data(),
                     static_cast<std::size_t>(steps) * sizeof(kernels::UpdateScalars));
   stream_.to_device(all_keys_.data(), keys_staged_.data(), keys_staged_.size());
-  if (gathering_.empty() || recorded_for_ != data.number()) {
-    recorded_for_ = data.number();
-    gathering_ = stream_.record([&] {
-      data.gather(as<device::Sample>(samples_), as<int>(step_), batch, as<float>(features_),
-                  as<std::int32_t>(labels_));
-      enqueue_step();
-    });
-  }
-  for (int k = 0; k < steps; ++k) stream_.play(gathering_);
+  if (recorded_for_ != data.number()) gathering_ = {};
+  recorded_for_ = data.number();
+  gathering_.play(stream_, steps, [&] {
+    data.gather(as<device::Sample>(samples_), as<int>(step_), batch, as<float>(features_),
+                as<std::int32_t>(labels_));
+    enqueue_step();
+  });
   pending_ = steps;
   finish(losses);
 }
@@ -295,10 +294,10 @@ void DeviceEvaluator::run(std::span<const float> parameters, const DeviceSamples
   if (recorded_for_ != data.number()) {
     stream_.enqueue(enqueue);  // libraries make themselves ready at the first call, which cannot be recorded
     stream_.zero(step_.data(), step_.size());
-    recording_ = stream_.record(enqueue);
+    recording_ = {};
     recorded_for_ = data.number();
   }
-  for (std::size_t k = 0; k < steps; ++k) stream_.play(recording_);
+  recording_.play(stream_, static_cast<int>(steps), enqueue);
   stream_.to_host(outputs.data(), outputs_.data(), outputs.size_bytes());
 }
 

@@ -36,6 +36,31 @@ class DeviceSamples {
   std::size_t width_ = 0;  // of rows; 0: images
 };
 
+/// Work that is recorded once and played many times. Of what is played often several are one recording, since
+/// every one has to be begun, which takes a device some microseconds.
+class Repetition {
+ public:
+  /// Plays it so many times; body(), which records it, is always to do the same.
+  template <class Body>
+  void play(autodiff::kernels::DeviceStream& stream, int times, const Body& body) {
+    for (; times >= several && played_ >= often; times -= several) {
+      if (many_.empty()) {
+        many_ = stream.record([&] {
+          for (int k = 0; k < several; ++k) body();
+        });
+      }
+      stream.play(many_);
+    }
+    if (times > 0 && one_.empty()) one_ = stream.record(body);
+    for (; times > 0; --times, ++played_) stream.play(one_);
+  }
+
+ private:
+  static constexpr int several = 8, often = 256;
+  int played_ = 0;
+  autodiff::kernels::DeviceStream::Recording one_, many_;
+};
+
 struct DeviceTrainerOptions {
   std::optional<double> clip_norm = {};
   /// Weight decay from the parameters at the beginning, not from those of the moment.
@@ -89,7 +114,8 @@ class DeviceTrainer {
   int pending_ = 0;
   bool warm_ = false;
   std::uint64_t recorded_for_ = 0;  // the number of the samples
-  autodiff::kernels::DeviceStream::Recording gathering_, plain_;
+  Repetition gathering_;
+  autodiff::kernels::DeviceStream::Recording plain_;
 };
 
 /// Outputs of a network for samples on the device.
@@ -108,7 +134,7 @@ class DeviceEvaluator {
   autodiff::kernels::DeviceStream stream_;
   Memory parameters_, features_, samples_, outputs_, step_;
   std::uint64_t recorded_for_ = 0;  // the number of the samples
-  autodiff::kernels::DeviceStream::Recording recording_;
+  Repetition recording_;
 };
 
 }  // namespace nn

@@ -180,6 +180,44 @@ TEST_CASE("a chain takes the result of a convolution only where nobody else read
   }
 }
 
+// Large batches go through the device in smaller slices of channels.
+TEST_CASE("a convolution on the device gives an image the same bits in batches of any size") {
+  if (no_device("convolutions of large batches")) return;
+  const kernels::Backend& row = *kernels::cuda_backend();
+  const int all = 2 * kernels::device_info().multiprocessors + 8, few = 3;
+  kernels::Conv2dDims d{.n = all,
+                        .h = 8,
+                        .w = 8,
+                        .in = 64,
+                        .kh = 3,
+                        .kw = 3,
+                        .oh = 8,
+                        .ow = 8,
+                        .out = 64,
+                        .stride = 1,
+                        .top = 1,
+                        .left = 1};
+  const std::vector<float> images = random_floats(d.x_size(), 1), filters = random_floats(d.w_size(), 2);
+  kernels::DeviceStream work;
+  const kernels::DeviceMemory x(d.x_size() * 4), w(d.w_size() * 4), y(d.y_size() * 4);
+  work.to_device(x.data(), images.data(), x.size());
+  work.to_device(w.data(), filters.data(), w.size());
+  std::vector<float> results[2];
+  for (const int n : {all, few}) {
+    d.n = n;
+    work.enqueue([&] {
+      row.conv2d.run(d, reinterpret_cast<const float*>(x.data()), reinterpret_cast<const float*>(w.data()),
+                     {}, reinterpret_cast<float*>(y.data()));
+    });
+    std::vector<float>& result = results[n == few];
+    result.resize(d.y_size());
+    work.to_host(result.data(), y.data(), result.size() * 4);
+  }
+  results[0].resize(results[1].size());
+  CHECK((results[0] == results[1]));
+  CHECK(distance(results[0], std::vector<float>(results[0].size())) > 1);
+}
+
 TEST_CASE("an evaluator on the device follows parameters and samples that change") {
   if (no_device("evaluators")) return;
   const nn::Network net = small_resnet;

@@ -82,25 +82,32 @@ TEST_CASE("batches gathered on the device are those of the CPU, bit for bit") {
   const std::vector<float> table = datasets::byte_table(bytes.scaling, 3, bytes.name);
   kernels::DeviceStream work;
   kernels::DeviceMemory pixels(bytes.pixels.size()), values(table.size() * 4),
-      samples(drawn.size() * sizeof(drawn[0])), step(sizeof(int)), out(std::size_t{16} * 90 * 4);
+      samples(drawn.size() * sizeof(drawn[0])), step(sizeof(int)), out(std::size_t{16} * 90 * 4),
+      classes(bytes.labels.size() * 4), labels(std::size_t{16} * 4);
+  work.to_device(classes.data(), bytes.labels.data(), classes.size());
   work.to_device(pixels.data(), bytes.pixels.data(), pixels.size());
   work.to_device(values.data(), table.data(), values.size());
   work.to_device(samples.data(), drawn.data(), samples.size());
   for (int k = 0; k < 3; ++k) {
     work.to_device(step.data(), &k, sizeof k);
     work.enqueue([&] {
-      kernels::device::gather_images({.pixels = reinterpret_cast<const unsigned char*>(pixels.data()),
-                                      .table = reinterpret_cast<const float*>(values.data()),
-                                      .height = 6,
-                                      .width = 5,
-                                      .channels = 3},
-                                     reinterpret_cast<const kernels::device::Sample*>(samples.data()),
-                                     reinterpret_cast<const int*>(step.data()), 16,
-                                     reinterpret_cast<float*>(out.data()));
+      kernels::device::gather_images(
+          {.pixels = reinterpret_cast<const unsigned char*>(pixels.data()),
+           .table = reinterpret_cast<const float*>(values.data()),
+           .height = 6,
+           .width = 5,
+           .channels = 3},
+          {reinterpret_cast<const kernels::device::Sample*>(samples.data()),
+           reinterpret_cast<const int*>(step.data()), 16},
+          reinterpret_cast<float*>(out.data()),
+          {reinterpret_cast<const int*>(classes.data()), reinterpret_cast<int*>(labels.data())});
     });
     std::vector<float> got(std::size_t{16} * 90);
     work.to_host(got.data(), out.data(), out.size());
+    std::vector<std::int32_t> got_labels(16);
+    work.to_host(got_labels.data(), labels.data(), labels.size());
     const datasets::Batch want = stream[k];
+    CHECK(std::memcmp(got_labels.data(), want.labels.data(), labels.size()) == 0);
     CHECK(std::memcmp(got.data(), want.features.data(), out.size()) == 0);
   }
 }

@@ -1,8 +1,8 @@
 // Lists of small calls as a CUDA device does them, checked on the host: wave after wave, and as programs for
-// one element. (Long: each pattern is met by a list of its own.)
+// one element.
 #include <cstring>
 
-#include "autodiff/kernels/cuda/list_patterns.h"
+#include "autodiff/kernels/cuda/list_program.h"
 #include "autodiff/kernels/elementwise.h"
 #include "tests/catch.h"
 #include "tests/picker.h"
@@ -10,43 +10,6 @@
 using namespace autodiff;
 using namespace autodiff::kernels;
 using tests::Picker;
-
-namespace {
-
-// The calls of a pattern, `repeats` times, each vector of `n` elements: first the inputs, then the results.
-std::vector<cuda::Small> calls_of(const cuda::ListTable& pattern, int repeats, int n, float* memory) {
-  std::vector<cuda::Small> calls;
-  for (int repeat = 0; repeat < repeats; ++repeat) {
-    for (int k = 0; k < pattern.steps; ++k) {
-      const cuda::ListTable::Step& step = pattern.step[static_cast<std::size_t>(k)];
-      const auto place = [&](int value) {
-        const bool is_input = value < cuda::ListTable::most_inputs;
-        const int vector = is_input ? repeat * pattern.inputs + value
-                                    : repeats * pattern.inputs + repeat * pattern.steps + value -
-                                          cuda::ListTable::most_inputs;
-        return memory + vector * n;
-      };
-      using Kind = cuda::Small::Kind;
-      cuda::Small s{.kind = step.code == cuda::ListTable::zero           ? Kind::zero
-                            : step.code == cuda::ListTable::copy         ? Kind::copy
-                            : step.code >= cuda::ListTable::first_binary ? Kind::binary
-                                                                         : Kind::unary,
-                    .columns = n,
-                    .a_column = 1,
-                    .b_column = 1,
-                    .y_column = 1,
-                    .y = place(cuda::ListTable::most_inputs + k)};
-      s.code = static_cast<unsigned char>(s.kind == Kind::binary ? step.code - cuda::ListTable::first_binary
-                                                                 : step.code);
-      if (s.kind != Kind::zero) s.a = place(step.a);
-      if (s.kind == Kind::binary) s.b = place(step.b);
-      calls.push_back(s);
-    }
-  }
-  return calls;
-}
-
-}  // namespace
 
 // Calls of a few arrays that lie apart, so that many read what others have written element by element, and of
 // anything anywhere.
@@ -180,24 +143,19 @@ TEST_CASE("a list as a program for one element gives the same as its calls one a
       continue;
     }
     ++programs;
-    const cuda::ListValues& v = program->values;
-    const auto moved = [&](const float* p) { return static_cast<std::size_t>(p - memory.data()); };
-    for (int turn = 0; turn < v.n; ++turn) {  // element after element, from the last one
-      const int i = v.n - 1 - turn;
-      std::vector<float> value(cuda::ListTable::most_inputs + cuda::ListTable::most_steps, NAN);
-      for (std::size_t k = 0; k < static_cast<std::size_t>(program->table.inputs); ++k)
-        value[k] = by_element[moved(v.input[k]) + static_cast<std::size_t>(i * v.step[k])];
-      for (std::size_t k = 0; k < static_cast<std::size_t>(program->table.steps); ++k) {
-        const cuda::ListTable::Step step = program->table.step[k];
-        float& y = value[cuda::ListTable::most_inputs + k];
-        const float a = value[step.a], b = value[step.b];
-        y = step.code == cuda::ListTable::zero   ? 0
-            : step.code == cuda::ListTable::copy ? a
-            : step.code >= cuda::ListTable::first_binary
-                ? binary_reference(static_cast<Binary>(step.code - cuda::ListTable::first_binary), a, b)
-                : unary_reference(static_cast<Unary>(step.code), a, static_cast<double>(v.constant[k]));
-        if (v.y[k]) by_element[moved(v.y[k]) + static_cast<std::size_t>(i)] = y;
-      }
+    cuda::ListProgram moved = *program;
+    const auto move = [&](auto& p) { p = by_element.data() + (p - memory.data()); };
+    for (int k = 0; k < moved.inputs; ++k) move(moved.input[k].from);
+    for (int k = 0; k < moved.steps; ++k) {
+      if (moved.step[k].y) move(moved.step[k].y);
+    }
+    CHECK(moved.at_once() * (moved.inputs + moved.steps) <= cuda::SmallList::room);
+    std::vector<float> room(cuda::SmallList::room, NAN);
+    for (int e = moved.n - 1; e >= 0; --e) {  // element after element, from the last one
+      float* values = room.data() + e % moved.at_once();
+      for (int k = 0; k < moved.inputs; ++k)
+        values[k * moved.at_once()] = moved.input[k].from[e * moved.input[k].step];
+      cuda::run_steps(moved, values, e);
     }
     INFO("list " << seed);
     CHECK(std::memcmp(by_element.data(), in_turn.data(), memory.size() * sizeof(float)) == 0);
@@ -206,40 +164,25 @@ TEST_CASE("a list as a program for one element gives the same as its calls one a
   CHECK(others > 100);
 }
 
-TEST_CASE("lists with a pattern are found, once or twice, unless one writes what the other reads") {
-  constexpr int n = 8;
-  for (int k = 0; k < cuda::list_patterns::count; ++k) {
-    INFO("pattern " << k);
-    const cuda::ListTable& pattern = cuda::list_patterns::list[k];
-    std::vector<float> memory(static_cast<std::size_t>(2 * n * (pattern.inputs + pattern.steps)));
-    for (int repeats = 1; repeats <= 2; ++repeats) {
-      if (repeats * pattern.steps > cuda::ListTable::most_steps) continue;
-      auto calls = calls_of(pattern, repeats, n, memory.data());
-      auto program = cuda::ListProgram::of(calls);
-      REQUIRE(program);
-      cuda::find_list_pattern(program->table, program->values);
-      CHECK(program->values.pattern == k);
-      CHECK(program->values.repeats == repeats);
-      calls.back().kind = cuda::Small::Kind::unary;  // another end
-      calls.back().code = static_cast<unsigned char>(Unary::exp);
-      calls.back().b = nullptr;
-      program = cuda::ListProgram::of(calls);
-      REQUIRE(program);
-      cuda::find_list_pattern(program->table, program->values);
-      CHECK(program->values.pattern == -1);
-    }
-    if (2 * pattern.steps > cuda::ListTable::most_steps) continue;
-    // What the first reads first, the second writes last.
-    auto calls = calls_of(pattern, 2, n, memory.data());
-    for (cuda::Small& s : calls) {
-      if (s.a == memory.data()) s.a = calls.back().y;
-      if (s.b == memory.data()) s.b = calls.back().y;
-    }
-    auto program = cuda::ListProgram::of(calls);
-    REQUIRE(program);
-    cuda::find_list_pattern(program->table, program->values);
-    CHECK(program->values.pattern == -1);
+TEST_CASE("programs of long vectors have room for the values of some elements at a time") {
+  std::vector<float> memory(50000);
+  std::vector<cuda::Small> calls;
+  for (int k = 0; k < 40; ++k) {
+    calls.push_back({.kind = cuda::Small::Kind::binary,
+                     .columns = 1000,
+                     .a_column = 1,
+                     .b_column = 1,
+                     .y_column = 1,
+                     .a = memory.data() + 1000 * k,
+                     .b = memory.data(),
+                     .y = memory.data() + 1000 * (k + 1)});
   }
+  const auto few = cuda::ListProgram::of({calls[0]}), many = cuda::ListProgram::of(calls);
+  REQUIRE(few);
+  REQUIRE(many);
+  CHECK(few->at_once() == 256);
+  CHECK(many->n == 1000);
+  CHECK(many->at_once() == 64);  // 4096 floats for 41 inputs and 40 results
 }
 
 TEST_CASE("the range of an array has all its elements, whichever way they are read") {

@@ -85,15 +85,19 @@ class PlanWalk {
       const bool cut = stage.chunked && v.batched() && stage.samples > 0;
       return cut ? all / static_cast<std::size_t>(stage.samples) * samples : all;
     };
-    std::size_t left_in_group = 0;
-    const autodiff::Step* leader = nullptr;
-    std::vector<autodiff::Operand> read_by_group;
+    bool goes_on = false;  // the step runs together with the one before it
+    std::vector<const autodiff::Step*> together;
+    std::vector<autodiff::Operand> read_together;
     std::vector<std::pair<int, std::size_t>> values_read;  // nodes, and how many elements
     for (const autodiff::Step& step : stage.steps) {
       const bool copy = step.row.op == "copy";
-      if (step.beside >= 0 && (step.group.run || left_in_group > 0))
-        problem_ = "a part of a group goes beside";
-      if (step.awaits >= 0 && left_in_group > 0) problem_ = "a part of a group waits";
+      const bool is_part = goes_on || step.with_next;
+      if (step.group.run && step.group.steps > 1 && !step.with_next)
+        problem_ = "a group does not run together";
+      if (step.leads_group && !step.with_next)
+        problem_ = "a step does not run together with the group it leads";
+      if (step.beside >= 0 && (step.group.run || is_part)) problem_ = "a part of a group goes beside";
+      if (step.awaits >= 0 && goes_on) problem_ = "a part of a group waits";
       if (step.awaits >= 0) do_late(step.awaits);
       if (step.beside >= 0 && late_) {
         waiting_[step.beside] = [=, this, &step] {
@@ -106,11 +110,6 @@ class PlanWalk {
           read(working, step.scratch, work);
         };
         continue;
-      }
-      if (step.group.run && left_in_group == 0) left_in_group = step.group.steps;
-      if (step.leads_group) {  // its parts run together with the group's
-        left_in_group = 1 + (&step + 1)->group.steps;
-        leader = &step;
       }
       const autodiff::Value self{const_cast<autodiff::Graph*>(&graph_), step.node};
       std::vector<autodiff::Value> inputs = copy ? std::vector{self} : graph_.node(step.node).inputs;
@@ -131,8 +130,8 @@ class PlanWalk {
           continue;
         }
         read(root(inputs[i].id), step.inputs[i], {slot, first, elements(inputs[i])});
-        if (left_in_group > 0) {
-          read_by_group.push_back(step.inputs[i]);
+        if (is_part) {
+          read_together.push_back(step.inputs[i]);
           values_read.emplace_back(root(inputs[i].id), elements(inputs[i]));
         }
       }
@@ -140,16 +139,18 @@ class PlanWalk {
       write(copy ? -step.output.base : step.node, step.output,
             {slot, step.output.per_chunk ? static_cast<std::size_t>(chunk) : first, elements(self)});
       read(working, step.scratch, work);
-      // The steps of a group take turns: what it reads must be there until its end.
-      if (left_in_group > 0 && --left_in_group == 0) {
-        for (std::size_t i = 0; i < read_by_group.size(); ++i) {
-          read(values_read[i].first, read_by_group[i], {slot, first, values_read[i].second});
-        }
-        if (leader) read(working, leader->scratch, {slot, first, work_bytes(*leader) / 4});
-        leader = nullptr;
-        read_by_group.clear();
-        values_read.clear();
-      }
+      // Steps that run together take turns: what they read must be there until their end.
+      goes_on = step.with_next;
+      if (!is_part) continue;
+      together.push_back(&step);
+      if (goes_on) continue;
+      for (std::size_t i = 0; i < read_together.size(); ++i)
+        read(values_read[i].first, read_together[i], {slot, first, values_read[i].second});
+      for (const autodiff::Step* part : together)
+        read(working, part->scratch, {slot, first, work_bytes(*part) / 4});
+      together.clear();
+      read_together.clear();
+      values_read.clear();
     }
   }
 

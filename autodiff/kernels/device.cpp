@@ -69,12 +69,10 @@ void DeviceStream::wait_for(int) {}
 
 namespace device {
 
-void update(const UpdateDims&, const UpdateScalars*, const int*, const UpdateArrays&) {}
+void update(const UpdateDims&, const UpdateScalars*, const UpdateArrays&, const StepEnd&) {}
 void clip_by_norm(float*, std::size_t, double) {}
-void gather_images(const Images&, const Sample*, const int*, int, float*) {}
-void gather_rows(const float*, std::size_t, const Sample*, const int*, int, float*) {}
-void gather_labels(const int*, const Sample*, const int*, int, int*) {}
-void end_step(const float*, float*, int*) {}
+void gather_images(const Images&, const Drawn&, float*, const Labels&) {}
+void gather_rows(const float*, std::size_t, const Drawn&, float*, const Labels&) {}
 void end_batch(const float*, std::size_t, float*, int*) {}
 void take_row(const int*, std::size_t, const int*, int*) {}
 

@@ -93,10 +93,13 @@ class DeviceStream {
    public:
     Recording() = default;
     bool empty() const { return !graph_; }
+    /// How many kernels and copies it has; what goes together is one kernel.
+    std::size_t size() const { return size_; }
 
    private:
     friend class DeviceStream;
     std::shared_ptr<void> graph_;
+    std::size_t size_ = 0;
   };
 
   /// Calls body(), whose kernels go to the end of this stream.
@@ -159,9 +162,15 @@ struct UpdateArrays {
   const unsigned char* is_statistic = nullptr;
   float *parameters = nullptr, *first_moments = nullptr, *second_moments = nullptr;
 };
-/// As nn::update.
-void update(const UpdateDims& dims, const UpdateScalars* scalars, const int* step,
-            const UpdateArrays& arrays);
+/// What comes after it: all[*step] = value; ++*step.
+struct StepEnd {
+  const float* value = nullptr;
+  float* all = nullptr;
+  int* step = nullptr;
+};
+/// As nn::update, and the end of the step.
+void update(const UpdateDims& dims, const UpdateScalars* scalars, const UpdateArrays& arrays,
+            const StepEnd& end);
 /// As nn::clip_by_norm.
 void clip_by_norm(float* gradient, std::size_t n, double most);
 
@@ -178,15 +187,22 @@ struct Images {
   const float* table = nullptr;
   int height = 1, width = 1, channels = 1;
 };
-/// features [batch, height, width, channels] = the samples [*step][batch].
-void gather_images(const Images& images, const Sample* samples, const int* step, int batch, float* features);
+/// The samples of a batch: [*step][batch].
+struct Drawn {
+  const Sample* samples = nullptr;
+  const int* step = nullptr;
+  int batch = 0;
+};
+/// Classes by sample, and labels [batch] that become those of a batch; no labels where that is null.
+struct Labels {
+  const int* classes = nullptr;
+  int* labels = nullptr;
+};
+/// features [batch, height, width, channels] = the images of these samples; and their labels.
+void gather_images(const Images& images, const Drawn& drawn, float* features, const Labels& labels);
 /// The same of rows of numbers [n, width].
-void gather_rows(const float* rows, std::size_t width, const Sample* samples, const int* step, int batch,
-                 float* features);
-/// labels [batch] = classes at the samples' indices.
-void gather_labels(const int* classes, const Sample* samples, const int* step, int batch, int* labels);
-/// all[*step] = value; ++*step.
-void end_step(const float* value, float* all, int* step);
+void gather_rows(const float* rows, std::size_t width, const Drawn& drawn, float* features,
+                 const Labels& labels);
 /// all [*step][count] = values [count]; ++*step.
 void end_batch(const float* values, std::size_t count, float* all, int* step);
 /// to [count] = from [*step][count]

@@ -109,10 +109,7 @@ void Compiler::find_awaits() {
         under_way.push_back(own);
         continue;
       }
-      // The steps of a group run where the first one is, or together with the one before it.
-      const Together* group = group_of(s, t);
-      std::size_t first = group ? group->first : t;
-      if (group && first > 0 && plan_->stages[s].steps[first - 1].leads_group) --first;
+      const std::size_t first = together(plan_->stages[s], t).first;
       for (std::size_t k = done; k < under_way.size(); ++k) {
         const Access& other = under_way[k];
         if (!meets(own.writes, other.reads) && !meets(own.writes, other.writes) &&

@@ -118,15 +118,20 @@ void Compiler::bind_operands(Stage& stage, const std::vector<int>& nodes) {
 void Compiler::join_groups(std::size_t number) {
   std::vector<Step>& steps = plan_->stages[number].steps;
   for (const Together& group : groups_[number]) {
+    const std::size_t last = group.first + group.count - 1;
+    for (std::size_t t = group.first; t < last; ++t) steps[t].with_next = true;
+    steps[last].with_next = feeds_next(group, by_stage_[number]);
     if (group.first == 0) continue;
     Step& before = steps[group.first - 1];
     if (options_.device != Device::cpu) {
       before.leads_group = spent_by(group, by_stage_[number]);
+      before.with_next |= before.leads_group;
       continue;
     }
     const auto in_a_row = [](const Launch& part) { return part.count > 0; };
     before.leads_group = !before.parts.empty() && before.row.shape == steps[group.first].row.shape &&
                          std::all_of(before.parts.begin(), before.parts.end(), in_a_row);
+    before.with_next |= before.leads_group;
   }
 }
 

@@ -130,10 +130,12 @@ class Compiler {
   // group.cpp
   void make_group(Stage& stage, const Together& together, const std::vector<int>& nodes);
   bool spent_by(const Together& group, const std::vector<int>& nodes);
+  bool feeds_next(const Together& group, const std::vector<int>& nodes);
 
   // memory.cpp: where every value is
   void place_arena();
   void place_scratch(std::size_t stage);
+  static std::pair<std::size_t, std::size_t> together(const Stage& stage, std::size_t step);
   Operand operand(int id, bool as_samples);
 
   // compile.cpp: the kernel calls

@@ -128,4 +128,18 @@ bool Compiler::spent_by(const Together& group, const std::vector<int>& nodes) {
   return found;
 }
 
+// On a device: whether the node after a group without sums reads what it writes, and is no part of another;
+// and the group is not done by the node before it.
+bool Compiler::feeds_next(const Together& group, const std::vector<int>& nodes) {
+  const std::size_t end = group.first + group.count;
+  if (options_.device == Device::cpu || group.sums > 0 || end == nodes.size() || spent_by(group, nodes))
+    return false;
+  const int next = nodes[end];
+  if (info(next).beside || may_be_chained(next)) return false;
+  const auto own = std::span(nodes).subspan(group.first, group.count);
+  return std::ranges::any_of(node(next).inputs, [&](const Value& in) {
+    return std::ranges::find(own, info(in.id).root) != own.end();
+  });
+}
+
 }  // namespace autodiff::detail

@@ -19,9 +19,7 @@ void Compiler::place_arena() {
     for (std::size_t t = 0; t < nodes.size(); ++t) {
       time[static_cast<std::size_t>(nodes[t])] = now;
       const Stage& stage = plan_->stages[s];
-      const Together* group = group_of(s, t);
-      const bool goes_on = stage.steps[t].leads_group || (group && group == group_of(s, t + 1));
-      if (!stage.chunked || (plan_->device != Device::cpu && !goes_on)) ++now;
+      if (!stage.chunked || (plan_->device != Device::cpu && !stage.steps[t].with_next)) ++now;
     }
     ++now;
     if (s + 1 == plan_->fixed_stages) end_of_fixed = now;
@@ -81,6 +79,14 @@ void Compiler::place_arena() {
   plan_->arena_bytes = placement.bytes;
 }
 
+// The first and the last of the steps that run together with this one.
+std::pair<std::size_t, std::size_t> Compiler::together(const Stage& stage, std::size_t t) {
+  std::size_t first = t, last = t;
+  while (first > 0 && stage.steps[first - 1].with_next) --first;
+  while (stage.steps[last].with_next) ++last;
+  return {first, last};
+}
+
 // Values that stay inside a stage: room for one chunk of samples. And what kernels want while they run.
 void Compiler::place_scratch(std::size_t s) {
   const Stage& stage = plan_->stages[s];
@@ -91,12 +97,8 @@ void Compiler::place_scratch(std::size_t s) {
   std::map<int, std::size_t> index;
   for (std::size_t t = 0; t < nodes.size(); ++t) {
     const int id = nodes[t];
-    // The steps of a group run at the same time, and with them a step that leads it.
-    const bool leads = stage.steps[t].leads_group;
-    const Together* group = group_of(s, leads ? t + 1 : t);
-    const bool led = group && group->first > 0 && stage.steps[group->first - 1].leads_group;
-    const auto first = static_cast<int>(group ? group->first - (led ? 1 : 0) : t);
-    const auto last = static_cast<int>(group ? group->first + group->count - 1 : t);
+    const auto [begin, end] = together(stage, t);
+    const auto first = static_cast<int>(begin), last = static_cast<int>(end);
     for (const Value& in : node(id).inputs) {
       const auto at = index.find(info(in.id).root);
       if (at != index.end()) lives[at->second].last = last;

@@ -59,6 +59,9 @@ struct Step {
   /// The group that begins with the next step needs, of each part, only what that part writes; on a device,
   /// is the only one that needs what this step writes.
   bool leads_group = false;
+  /// Runs together with the next step: in a group, before one, or, on a device, as a chain that a convolution
+  /// of its result may do itself. What the one reads may not lie where the other writes.
+  bool with_next = false;
   /// For printing. An output that is copied to its place is a step of its own, "copy".
   struct Row {
     std::string op = {}, inputs = {};

@@ -260,8 +260,9 @@ __global__ void __launch_bounds__(summing_threads)
 }
 static_assert(list_floats * sizeof(float) <= most_bytes);
 
+// `first`: what a convolution may do in its place, or null.
 template <int pattern, int width, int sums>
-void launch_chain(const Chain& chain, std::size_t rows, std::size_t columns) {
+void launch_chain(const Chain& chain, std::size_t rows, std::size_t columns, const Prologue* first) {
   const int slots = pattern < 0 ? std::max(chain.table.slots, 1) : 0;
   const std::size_t a_thread = static_cast<std::size_t>(slots) * width * sizeof(float);
   unsigned threads = sums > 0 ? summing_threads : plain_threads;
@@ -275,7 +276,11 @@ void launch_chain(const Chain& chain, std::size_t rows, std::size_t columns) {
     if (threads == 32) fail("cuda: a chain of ", slots, " values at a time is too long");
   }
   if constexpr (sums == 0) {
-    launch("chain", cut.grid, threads, bytes, chain_kernel<pattern, width, 0>, chain, cut.columns);
+    const auto run = [=](cudaStream_t to) {
+      launch_on(to, "chain", cut.grid, threads, bytes, chain_kernel<pattern, width, 0>, chain, cut.columns);
+    };
+    if (!first) return run(stream());
+    add_chain({*first, rows, columns, run});
   } else {
     stream();  // launches what waits
     add_reduction([=](cudaStream_t to, const SmallList* then) {
@@ -297,27 +302,31 @@ void launch_interpreted(const Chain& chain, std::size_t rows, std::size_t column
   static_assert(most_pointwise_sums == 3);
   switch (chain.table.sums) {
     case 0:
-      return launch_chain<-1, width, 0>(chain, rows, columns);
+      return launch_chain<-1, width, 0>(chain, rows, columns, nullptr);
     case 1:
-      return launch_chain<-1, width, 1>(chain, rows, columns);
+      return launch_chain<-1, width, 1>(chain, rows, columns, nullptr);
     case 2:
-      return launch_chain<-1, width, 2>(chain, rows, columns);
+      return launch_chain<-1, width, 2>(chain, rows, columns, nullptr);
     default:
-      return launch_chain<-1, width, 3>(chain, rows, columns);
+      return launch_chain<-1, width, 3>(chain, rows, columns, nullptr);
   }
 }
 
 template <int... k>
 void launch_pattern(int pattern, const Chain& chain, std::size_t rows, std::size_t columns,
-                    std::integer_sequence<int, k...>) {
-  (void)((pattern == k && (launch_chain<k, 4, patterns::tables[k].sums>(chain, rows, columns), true)) || ...);
+                    const Prologue* first, std::integer_sequence<int, k...>) {
+  (void)((pattern == k &&
+          (launch_chain<k, 4, patterns::tables[k].sums>(chain, rows, columns, first), true)) ||
+         ...);
 }
 
 void pointwise(const PointwiseDims& d, std::size_t rows, float* const* operands) {
   if (d.steps.size() > most_steps)
     fail("cuda: a chain of ", d.steps.size(), " steps; want at most ", most_steps);
   if (d.columns == 0 || (rows == 0 && d.sums.empty())) return;
-  if (finish_conv2d(d, rows, operands) || add_norm_gradient_of_conv2d(d, rows, operands)) return;
+  if (finish_product(d, rows, operands) || finish_conv2d(d, rows, operands) ||
+      add_norm_gradient_of_conv2d(d, rows, operands))
+    return;
   Chain chain = chain_of(d);
   bool fours = d.columns % 4 == 0;
   for (int k = 0; k < chain.table.sums_from + chain.table.sums; ++k) {
@@ -326,7 +335,9 @@ void pointwise(const PointwiseDims& d, std::size_t rows, float* const* operands)
   }
   const int pattern = fours ? pattern_of(chain.table) : -1;
   if (pattern >= 0) {
-    launch_pattern(pattern, chain, rows, d.columns, std::make_integer_sequence<int, patterns::count>{});
+    const auto first = prologue_of(d, operands);
+    launch_pattern(pattern, chain, rows, d.columns, first ? &*first : nullptr,
+                   std::make_integer_sequence<int, patterns::count>{});
   } else {
     fours ? launch_interpreted<4>(chain, rows, d.columns) : launch_interpreted<1>(chain, rows, d.columns);
   }

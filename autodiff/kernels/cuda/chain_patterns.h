@@ -66,6 +66,13 @@ constexpr Pattern norm_gradient{4, 1, 0, {relu_grad(0, 1, 2), mul_sub(3, 4, 2, 6
 constexpr Pattern norm_gradient_of_two{
     5, 1, 0, {add(0, 1, 6), relu_grad(2, 6, 3), mul_sub(4, 5, 3, 7)}, {{1}, {2}}};
 
+/// A batch norm with its relu: of (x - m) f + b, of (x - m) f + b + z, of the same with z + c. Operands: x,
+/// z, the result, m, f, b, c.
+constexpr Pattern norm{2, 3, 0, {mul_sub_add(0, 2, 3, 4, 5), relu(5, 1)}};
+constexpr Pattern norm_and_array{3, 3, 0, {mul_sub_add(0, 3, 4, 5, 6), add(6, 1, 7), relu(7, 2)}};
+constexpr Pattern norm_and_shifted{
+    3, 4, 0, {mul_sub_add(0, 3, 4, 5, 7), add(1, 6, 8), add(7, 8, 9), relu(9, 2)}};
+
 /// Operands: arrays from 0 on, then rows, then what only steps have.
 constexpr Pattern list[] = {
     // relu of x + b, of x + b + z, and the gradient
@@ -74,10 +81,9 @@ constexpr Pattern list[] = {
     {3, 1, 0, {add(0, 3, 4), add(1, 4, 5), relu(5, 2)}},
     {3, 0, 0, {relu_grad(0, 1, 2)}, {{0}}},
     {3, 2, 0, {add(0, 3, 5), add(1, 4, 6), add(5, 6, 7), relu(7, 2)}},
-    // batch norm: relu of (x - m) f + b, of (x - m) f + b + z, of the same with z + c
-    {2, 3, 0, {mul_sub_add(0, 2, 3, 4, 5), relu(5, 1)}},
-    {3, 3, 0, {mul_sub_add(0, 3, 4, 5, 6), add(6, 1, 7), relu(7, 2)}},
-    {3, 4, 0, {mul_sub_add(0, 3, 4, 5, 7), add(1, 6, 8), add(7, 8, 9), relu(9, 2)}},
+    norm,
+    norm_and_array,
+    norm_and_shifted,
     // before a shortcut, with its (x - m) f; and where x - m is kept, since the gradient follows at once
     {4, 5, 0, {mul_sub_add(0, 4, 5, 6, 9), relu(9, 1), mul_sub(2, 7, 8, 3)}},
     {4, 3, 0, {sub(0, 4, 1), mul_add(1, 5, 6, 8), add(8, 2, 7), relu(7, 3)}},

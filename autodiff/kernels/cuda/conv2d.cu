@@ -304,12 +304,24 @@ void forward(const Conv2dDims& d, bool fours, const float* x, const float* w, fl
 void conv2d(const Conv2dDims& d, const float* x, const float* w, Scratch, float* y) {
   if (d.y_size() == 0) return;
   Conv2dLaunch later;
-  if (forward_supports(d) && is_aligned(x) && is_aligned(w) && is_aligned(y)) later = conv2d_forward(d, x, w);
+  bool does_chain = false;
+  if (forward_supports(d) && is_aligned(x) && is_aligned(w) && is_aligned(y)) {
+    const auto channels = static_cast<std::size_t>(d.in);
+    const Prologue* first =
+        prologue_for(x, d.x_size() / channels, channels, {w, d.w_size()}, {y, d.y_size()});
+    if (first) later = conv2d_forward(d, x, w, *first);
+    does_chain = !!later;
+    if (!later) later = conv2d_forward(d, x, w, {});
+  }
   if (!later && is_aligned(y)) later = conv2d_thin3(d, x, w);
   if (later) {
     const auto filters = static_cast<std::size_t>(d.out);
-    return add_conv2d(
-        {y, d.y_size() / filters, filters, {{x, d.x_size()}, {w, d.w_size()}}, std::move(later)});
+    return add_conv2d({.y = y,
+                       .rows = d.y_size() / filters,
+                       .columns = filters,
+                       .reads = {{x, d.x_size()}, {w, d.w_size()}},
+                       .launch = std::move(later)},
+                      does_chain);
   }
   if (tensor_supports(d, x, w, y)) return conv2d_tensor(d, x, w, y);
   if (thin_supports(d)) return conv2d_thin(d, x, w, y);

@@ -81,10 +81,11 @@ bool tensor_supports(const Conv2dDims& d, const float* x, const float* w, const 
 void conv2d_tensor(const Conv2dDims& d, const float* x, const float* w, float* y);
 void filters_tensor(const Conv2dDims& d, const float* x, const float* dy, float* partial);
 
-// Forward with windows of 3 x 3 and 1 x 1 (conv2d_forward.cu). Nothing where they need more shared memory
+// Forward with windows of 3 x 3 and 1 x 1 (conv2d_forward.cu). No launch where they need more shared memory
 // than there is, or images are huge.
 bool forward_supports(const Conv2dDims& d);
-Conv2dLaunch conv2d_forward(const Conv2dDims& d, const float* x, const float* w);
+// `first`: what gives x, and writes it, where that is to be done; no launch where the kernel cannot.
+Conv2dLaunch conv2d_forward(const Conv2dDims& d, const float* x, const float* w, const Prologue& first);
 
 // For images of few channels, such as those that a network begins with (conv2d_thin.cu).
 bool thin_supports(const Conv2dDims& d);

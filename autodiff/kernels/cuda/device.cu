@@ -278,11 +278,12 @@ DeviceStream::Recording DeviceStream::record_task(IndexedTask body) {
     throw;
   }
   check(cudaStreamEndCapture(state_->stream, &graph), "cudaStreamEndCapture");
+  Recording out;
   cudaGraphExec_t exec = nullptr;
-  const cudaError_t code = cudaGraphInstantiate(&exec, graph, 0);
+  cudaError_t code = cudaGraphGetNodes(graph, nullptr, &out.size_);
+  if (code == cudaSuccess) code = cudaGraphInstantiate(&exec, graph, 0);
   cudaGraphDestroy(graph);
   check(code, "cudaGraphInstantiate");
-  Recording out;
   out.graph_ =
       std::shared_ptr<void>(exec, [](void* g) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(g)); });
   return out;

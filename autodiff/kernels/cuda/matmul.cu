@@ -1,11 +1,14 @@
 // Matrix products by cuBLAS, which counts columns first: c = a b row by row is c^T = b^T a^T column by
-// column. Small ones, for which cuBLAS takes longer to begin than to multiply, by a thread for each element.
+// column. Small ones, for which cuBLAS takes longer to begin than to multiply, by a thread for each element
+// or four.
 #include <cublas_v2.h>
 
+#include <algorithm>
+#include <array>
 #include <memory>
-#include <mutex>
+#include <utility>
 
-#include "autodiff/kernels/cuda/cuda.h"
+#include "autodiff/kernels/cuda/small.h"
 #include "autodiff/tensor/error.h"
 
 namespace autodiff::kernels::cuda {
@@ -41,23 +44,115 @@ cublasComputeType_t compute_type() {
   return CUBLAS_COMPUTE_32F;
 }
 
-// Every `lanes` threads of a warp share an element.
-template <int lanes>
-__global__ void small_kernel(MatmulDims d, const float* a, const float* b, float* c) {
+// Small products wait as copies do, and those that do not need each other go together. A row that is added to
+// the last one, perhaps with a relu, goes with it.
+struct Product {
+  MatmulDims d{};
+  const float *a = nullptr, *b = nullptr;
+  float* c = nullptr;              // null: not to be written
+  int lanes = 1, first_block = 0;  // so many threads of a warp share an element
+  const float* row = nullptr;      // y = c + row
+  float* y = nullptr;
+  bool relu = false;
+};
+struct ProductList {
+  static constexpr int most = 4;
+  int count = 0, blocks = 0;
+  Product product[most];
+};
+constexpr int product_threads = 64;
+thread_local ProductList waiting_products;
+
+__global__ void products_kernel(ProductList list) {
   await_previous();
-  const int index = static_cast<int>(thread_index()), at = min(index / lanes, d.m * d.n - 1),
-            part = index % lanes;
+  int which = 0;
+  while (which + 1 < list.count && static_cast<int>(blockIdx.x) >= list.product[which + 1].first_block)
+    ++which;
+  const Product& p = list.product[which];
+  const MatmulDims& d = p.d;
+  const int index = (static_cast<int>(blockIdx.x) - p.first_block) * product_threads +
+                    static_cast<int>(threadIdx.x),
+            at = min(index / p.lanes, d.m * d.n - 1), part = index % p.lanes;
   const int i = at / d.n, j = at % d.n;
   const int a_step = d.transpose_a ? d.row_of_a() : 1, b_step = d.transpose_b ? 1 : d.row_of_b();
-  a += d.transpose_a ? i : static_cast<std::ptrdiff_t>(i) * d.row_of_a();
-  b += d.transpose_b ? static_cast<std::ptrdiff_t>(j) * d.row_of_b() : j;
+  const float* a = p.a + (d.transpose_a ? i : static_cast<std::ptrdiff_t>(i) * d.row_of_a());
+  const float* b = p.b + (d.transpose_b ? static_cast<std::ptrdiff_t>(j) * d.row_of_b() : j);
   float sum = 0;
 #pragma unroll 8
-  for (int p = part; p < d.k; p += lanes) {
-    sum = fmaf(a[static_cast<std::ptrdiff_t>(p) * a_step], b[static_cast<std::ptrdiff_t>(p) * b_step], sum);
+  for (int k = part; k < d.k; k += p.lanes)
+    sum = fmaf(a[static_cast<std::ptrdiff_t>(k) * a_step], b[static_cast<std::ptrdiff_t>(k) * b_step], sum);
+  for (int step = p.lanes / 2; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
+  if (index >= p.lanes * d.m * d.n || part != 0) return;
+  if (p.c) p.c[static_cast<std::ptrdiff_t>(i) * d.row_of_c() + j] = sum;
+  if (!p.y) return;
+  const float v = sum + p.row[j];
+  p.y[at] = p.relu ? unary_reference(Unary::relu, v, 0) : v;
+}
+
+Range of_matrix(const float* p, int rows, int columns, int row) {
+  return {p, p ? static_cast<std::size_t>(rows - 1) * static_cast<std::size_t>(row) +
+                     static_cast<std::size_t>(columns)
+               : 0};
+}
+// Whether one may run beside the others of the list but the last `without` of them.
+bool may_join(const Product& one, int without) {
+  const auto reads = [](const Product& p) {
+    const MatmulDims& d = p.d;
+    return std::array{of_matrix(p.a, d.transpose_a ? d.k : d.m, d.transpose_a ? d.m : d.k, d.row_of_a()),
+                      of_matrix(p.b, d.transpose_b ? d.n : d.k, d.transpose_b ? d.k : d.n, d.row_of_b()),
+                      of_matrix(p.row, 1, d.n, d.n)};
+  };
+  const auto writes = [](const Product& p) {
+    return std::array{of_matrix(p.c, p.d.m, p.d.n, p.d.row_of_c()), of_matrix(p.y, p.d.m, p.d.n, p.d.n)};
+  };
+  const auto meet = [](const auto& some, const auto& others) {
+    return std::ranges::any_of(some, [&](const Range& x) {
+      return std::ranges::any_of(others, [&](const Range& y) { return x.meets(y); });
+    });
+  };
+  const ProductList& all = waiting_products;
+  return std::none_of(all.product, all.product + all.count - without, [&](const Product& other) {
+    return meet(writes(one), reads(other)) || meet(writes(one), writes(other)) ||
+           meet(reads(one), writes(other));
+  });
+}
+
+void add_product(const MatmulDims& d, const float* a, const float* b, float* c) {
+  ProductList& all = waiting_products;
+  Product one{.d = d, .a = a, .b = b, .c = c, .lanes = d.k < 32 ? 1 : 4};
+  if (all.count == 0 || all.count == ProductList::most || !may_join(one, 0)) stream();  // launches what waits
+  one.first_block = all.blocks;
+  all.blocks += static_cast<int>(blocks(
+      static_cast<std::size_t>(d.m) * static_cast<std::size_t>(d.n) * static_cast<std::size_t>(one.lanes),
+      product_threads));
+  all.product[all.count++] = one;
+}
+
+// Adds a row to the last product c, if that is one without gaps.
+bool finish_product(const float* c, std::size_t rows, std::size_t columns, const float* row, bool relu,
+                    float* y, bool spent) {
+  ProductList& all = waiting_products;
+  if (all.count == 0) return false;
+  Product& last = all.product[all.count - 1];
+  const MatmulDims& d = last.d;
+  if (last.c != c || last.y || static_cast<std::size_t>(d.m) != rows ||
+      static_cast<std::size_t>(d.n) != columns || d.row_of_c() != d.n) {
+    return false;
   }
-  for (int step = lanes / 2; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
-  if (index < lanes * d.m * d.n && part == 0) c[static_cast<std::ptrdiff_t>(i) * d.row_of_c() + j] = sum;
+  Product with = last;
+  with.row = row, with.relu = relu, with.y = y;
+  if (spent) with.c = nullptr;
+  // What one thread writes no other may read.
+  const Range to(y, rows * columns);
+  const Range added(row, columns), result(c, rows * columns);
+  if (to.meets(added) || to.meets(result) || result.meets(added) ||
+      to.meets(of_matrix(with.a, d.transpose_a ? d.k : d.m, d.transpose_a ? d.m : d.k, d.row_of_a())) ||
+      to.meets(of_matrix(with.b, d.transpose_b ? d.n : d.k, d.transpose_b ? d.k : d.n, d.row_of_b())) ||
+      !may_join(with, 1)) {
+    return false;
+  }
+  last = with;
+  return true;
 }
 
 void matmul(const MatmulDims& d, const float* a, const float* b, Scratch, float* c) {
@@ -69,11 +164,7 @@ void matmul(const MatmulDims& d, const float* a, const float* b, Scratch, float*
                 "matmul");
     return;
   }
-  if (d.k <= 256 && static_cast<double>(d.m) * d.n * d.k <= 1 << 18) {
-    const auto elements = static_cast<std::size_t>(d.m) * static_cast<std::size_t>(d.n);
-    if (d.k < 32) return launch("matmul", blocks(elements, 64), 64, 0, small_kernel<1>, d, a, b, c);
-    return launch("matmul", blocks(elements, 16), 64, 0, small_kernel<4>, d, a, b, c);
-  }
+  if (d.k <= 256 && static_cast<double>(d.m) * d.n * d.k <= 1 << 18) return add_product(d, a, b, c);
   cublasHandle_t h = handle();
   check(cublasSetStream(h, stream()), "cublasSetStream");
   check(cublasSetWorkspace(h, partials(), most_partial_bytes), "cublasSetWorkspace");
@@ -88,6 +179,37 @@ void matmul(const MatmulDims& d, const float* a, const float* b, Scratch, float*
 }  // namespace
 
 void make_ready() { handle(); }
+
+bool products_wait() { return waiting_products.count > 0; }
+void forget_products() { waiting_products = {}; }
+void launch_products(cudaStream_t to) {
+  const ProductList list = std::exchange(waiting_products, {});
+  if (list.count > 0)
+    launch_on(to, "matmul", static_cast<unsigned>(list.blocks), product_threads, 0, products_kernel, list);
+}
+
+bool finish_product(const PointwiseDims& chain, std::size_t rows, float* const* operands) {
+  if (!products_wait() || chain.spent < 0) return false;
+  const auto e = epilogue_of(chain, operands);
+  if (!e || e->array || !e->row) return false;
+  return finish_product(operands[chain.spent], rows, chain.columns, e->row, e->relu, e->y, true);
+}
+
+bool finish_product(const Small& call) {
+  const bool adds = call.kind == Small::Kind::binary && call.code == static_cast<unsigned char>(Binary::add);
+  if (!products_wait() || !adds) return false;
+  const auto is_whole = [&](int row, int column) { return row == call.columns && column == 1; };
+  const auto is_row = [](int row, int column) { return row == 0 && column == 1; };
+  if (!is_whole(call.y_row, call.y_column) || call.rows < 2) return false;
+  const float *c = call.a, *row = call.b;
+  if (is_whole(call.b_row, call.b_column) && is_row(call.a_row, call.a_column)) {
+    std::swap(c, row);
+  } else if (!is_whole(call.a_row, call.a_column) || !is_row(call.b_row, call.b_column)) {
+    return false;
+  }
+  return finish_product(c, static_cast<std::size_t>(call.rows), static_cast<std::size_t>(call.columns), row,
+                        false, call.y, false);
+}
 
 void add_matmul(Backend& row) { row.matmul = {matmul}; }
 

@@ -1,5 +1,7 @@
 #include "autodiff/kernels/cuda/small.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace autodiff::kernels::cuda {
@@ -9,7 +11,13 @@ constexpr unsigned list_threads = 512;
 
 thread_local SmallCalls waiting;
 thread_local std::function<void(cudaStream_t, const SmallList*)> waiting_reduction;
+thread_local WaitingChain waiting_chain;
 thread_local WaitingConv2d waiting_conv2d;
+
+// What never waits at the same time as small calls and reductions.
+bool others_wait() {
+  return copies_wait() || products_wait() || waiting_conv2d.launch || waiting_chain.launch;
+}
 
 // Whether the convolution that waits gives what nobody but this chain reads.
 bool is_spent_by(const PointwiseDims& chain, std::size_t rows, float* const* operands) {
@@ -30,7 +38,8 @@ __global__ void __launch_bounds__(list_threads) list_kernel(const SmallList* lis
 
 bool add_small(const Small& call) {
   if (call.rows * call.columns == 0) return true;
-  if (copies_wait() || waiting_conv2d.launch) stream();  // launches what waits
+  if (finish_product(call)) return true;
+  if (others_wait()) stream();  // launches what waits
   if (waiting.add(call)) return true;
   stream();
   return waiting.add(call);
@@ -42,12 +51,40 @@ void add_reduction(std::function<void(cudaStream_t, const SmallList*)> launch) {
 
 void add_reduction(const Range& reads, const Range& writes,
                    std::function<void(cudaStream_t, const SmallList*)> launch) {
-  if (waiting_reduction || waiting_conv2d.launch || copies_wait() || !waiting.may_follow(reads, writes))
-    stream();
+  if (waiting_reduction || others_wait() || !waiting.may_follow(reads, writes)) stream();
   waiting_reduction = std::move(launch);
 }
 
-void add_conv2d(WaitingConv2d conv2d) {
+void add_chain(WaitingChain chain) {
+  stream();
+  waiting_chain = std::move(chain);
+}
+
+// All blocks read some of x, and what it is made of, while others write.
+const Prologue* prologue_for(const float* x, std::size_t rows, std::size_t columns, const Range& filters,
+                             const Range& writes) {
+  const WaitingChain& now = waiting_chain;
+  if (!now.launch || now.does.y != x || now.rows != rows || now.columns != columns) return nullptr;
+  const Range y(now.does.y, rows * columns);
+  if (y.meets(filters) || y.meets(writes)) return nullptr;
+  for (const Range& reads : now.does.reads(rows, columns)) {
+    if (reads.meets(y) || reads.meets(writes)) return nullptr;
+  }
+  return &now.does;
+}
+
+bool WaitingConv2d::goes_with(const Range& write, std::initializer_list<Range> read) const {
+  return std::ranges::none_of(reads, [&](const Range& own) { return own.meets(write); }) &&
+         !writes.meets(write) &&
+         std::ranges::none_of(read, [&](const Range& other) { return other.meets(writes); });
+}
+
+void add_conv2d(WaitingConv2d conv2d, bool does_chain) {
+  if (does_chain) {
+    const WaitingChain chain = std::exchange(waiting_chain, {});
+    for (const Range& reads : chain.does.reads(chain.rows, chain.columns)) conv2d.reads.push_back(reads);
+    conv2d.writes = Range(chain.does.y, chain.rows * chain.columns);
+  }
   stream();
   waiting_conv2d = std::move(conv2d);
 }
@@ -62,12 +99,10 @@ bool finish_conv2d(const PointwiseDims& chain, std::size_t rows, float* const* o
     if (!is_aligned(p)) return false;
   }
   const std::size_t n = rows * chain.columns;
-  const Range writes(e.y, n);
-  for (const Range& reads : {now.reads[0], now.reads[1], Range(e.row, e.row ? now.columns : 0),
-                             Range(e.array_row, e.array_row ? now.columns : 0),
-                             Range(e.array, e.array && e.array != e.y ? n : 0)}) {
-    if (writes.meets(reads)) return false;
-  }
+  const Range writes(e.y, n), row(e.row, e.row ? now.columns : 0),
+      array_row(e.array_row, e.array_row ? now.columns : 0), array(e.array, e.array ? n : 0);
+  if (writes.meets(row) || writes.meets(array_row) || (e.array != e.y && writes.meets(array))) return false;
+  if (!now.goes_with(writes, {row, array_row, array})) return false;
   const WaitingConv2d conv2d = std::exchange(waiting_conv2d, {});
   conv2d.launch.run(stream(), e);
   return true;
@@ -94,10 +129,11 @@ bool add_norm_gradient_of_conv2d(const PointwiseDims& chain, std::size_t rows, f
     if (!is_aligned(p)) return false;
   }
   const std::size_t size = rows * chain.columns;
-  const Range writes(n.g, size);
-  const auto meets = [&](const float* p) { return p && p != n.g && writes.meets(Range(p, size)); };
-  if (meets(n.other) || meets(n.relu) || meets(n.x) || writes.meets(Range(n.mean, now.columns)) ||
-      writes.meets(now.reads[0]) || writes.meets(now.reads[1])) {
+  const Range writes(n.g, size), mean(n.mean, now.columns);
+  const auto range = [&](const float* p) { return Range(p, p ? size : 0); };
+  const auto meets = [&](const float* p) { return p != n.g && writes.meets(range(p)); };
+  if (meets(n.other) || meets(n.relu) || meets(n.x) || writes.meets(mean) ||
+      !now.goes_with(writes, {range(n.other), range(n.relu), range(n.x), mean})) {
     return false;
   }
   add_reduction([conv2d = std::exchange(waiting_conv2d, {}), n](cudaStream_t to, const SmallList* list) {
@@ -107,16 +143,20 @@ bool add_norm_gradient_of_conv2d(const PointwiseDims& chain, std::size_t rows, f
 }
 
 void launch_small(cudaStream_t to) {
+  if (const WaitingChain chain = std::exchange(waiting_chain, {}); chain.launch) chain.launch(to);
   if (const WaitingConv2d conv2d = std::exchange(waiting_conv2d, {}); conv2d.launch)
     conv2d.launch.run(to, {.y = conv2d.y});
   launch_copies(to);
+  launch_products(to);
   if (waiting.empty() && !waiting_reduction) return;
   const SmallList* list = nullptr;
   if (!waiting.empty()) {
     SmallList made = waiting.list();
-    if (const auto program = ListProgram::of(waiting.calls())) {
-      made.values = program->values;
-      find_list_pattern(program->table, made.values);
+    if (const auto program = ListProgram::of(waiting.calls()); program && !made.independent) {
+      auto* bytes = reinterpret_cast<std::byte*>(made.call);
+      std::fill_n(bytes, sizeof(made.call), std::byte{});
+      std::memcpy(bytes, &*program, sizeof(*program));
+      made.is_program = 1;
     }
     list = static_cast<const SmallList*>(keep(&made, sizeof(made)));
   }
@@ -128,8 +168,10 @@ void launch_small(cudaStream_t to) {
 void forget_small() {
   waiting.clear();
   waiting_reduction = nullptr;
+  waiting_chain = {};
   waiting_conv2d = {};
   forget_copies();
+  forget_products();
 }
 
 }  // namespace autodiff::kernels::cuda

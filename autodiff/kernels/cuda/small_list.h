@@ -81,31 +81,6 @@ inline Part part_a(const Small& s) { return {s.a, s.rows, s.columns, s.a_row, s.
 inline Part part_b(const Small& s) { return {s.b, s.rows, s.columns, s.b_row, s.b_column}; }
 inline Part part_y(const Small& s) { return {s.y, s.rows, s.columns, s.y_row, s.y_column}; }
 
-/// What is computed of what: values are inputs, and then the results of steps.
-struct ListTable {
-  static constexpr int most_steps = 48, most_inputs = 24;
-  static constexpr unsigned char zero = 14, copy = 15, first_binary = 16;  ///< codes beside those of Unary
-  int inputs = 0, steps = 0;
-  struct Step {
-    unsigned char code = 0, a = 0, b = 0;
-    bool operator==(const Step&) const = default;
-  };
-  std::array<Step, most_steps> step = {};
-  bool operator==(const ListTable&) const = default;
-};
-
-/// Where the values of a list with a table are.
-struct ListValues {
-  const float* input[ListTable::most_inputs] = {};
-  float* y[ListTable::most_steps] = {};  ///< null where another step writes there later
-  float constant[ListTable::most_steps] = {};
-  unsigned char step[ListTable::most_inputs] =
-      {};  ///< of an input from element to element: 1, or 0 for one number
-  /// `repeats` times the steps of a pattern, each time with inputs, results and constants of its own.
-  int pattern = -1, n = 0, repeats = 1;
-  int nothing[3] = {};
-};
-
 /// Calls as a kernel takes them. Operands have places in `room` floats of shared memory.
 struct SmallList {
   static constexpr int longest = 40, room = 4096;
@@ -121,12 +96,10 @@ struct SmallList {
     float* y_to;
     const float* nothing = nullptr;
   };
-  /// Their number, and whether all of them may be done at the same time. Here and below no bytes are unnamed:
-  /// lists are compared by them.
-  int calls = 0, independent = 1;
-  long long nothing = 0;
+  /// Their number, whether all of them may be done at the same time, and whether a ListProgram is in their
+  /// place. Here and below no bytes are unnamed: lists are compared by them.
+  int calls = 0, independent = 1, is_program = 0, nothing = 0;
   Call call[longest] = {};
-  ListValues values = {};  ///< for a list with a pattern (list_patterns.h)
 };
 
 /// Calls that wait, in their order.

@@ -13,16 +13,41 @@ using cuda::launch;
 using cuda::sync_block;
 using cuda::thread_index;
 
-__global__ void update_kernel(UpdateDims d, const UpdateScalars* scalars, const int* step, UpdateArrays a) {
-  await_previous();
-  const std::size_t i = thread_index();
-  if (i >= d.n) return;
+__device__ void update_one(const UpdateDims& d, const UpdateScalars* scalars, int step, const UpdateArrays& a,
+                           std::size_t i) {
   if (a.is_statistic[i]) {
     a.parameters[i] = a.statistics[i];
     return;
   }
-  update_element(d, scalars[*step], i, a.gradient,
+  update_element(d, scalars[step], i, a.gradient,
                  {a.decay_from, a.first_moments, a.second_moments, a.parameters});
+}
+
+__global__ void update_kernel(UpdateDims d, const UpdateScalars* scalars, const int* step, UpdateArrays a) {
+  await_previous();
+  const std::size_t i = thread_index();
+  if (i < d.n) update_one(d, scalars, *step, a, i);
+}
+
+__device__ void end_step(const StepEnd& e) {
+  e.all[*e.step] = *e.value;
+  ++*e.step;
+}
+
+__global__ void end_step_kernel(StepEnd e) {
+  await_previous();
+  end_step(e);
+}
+
+// Both, by one block.
+constexpr unsigned most_of_one_block = 2048, one_block = 512;
+__global__ void update_and_end_step_kernel(UpdateDims d, const UpdateScalars* scalars, UpdateArrays a,
+                                           StepEnd e) {
+  await_previous();
+  const int step = *e.step;
+  for (std::size_t i = threadIdx.x; i < d.n; i += blockDim.x) update_one(d, scalars, step, a, i);
+  sync_block();
+  if (threadIdx.x == 0) end_step(e);
 }
 
 constexpr unsigned norm_blocks = 64, norm_threads = 256;
@@ -60,13 +85,12 @@ __global__ void clip_kernel(std::size_t n, double most, const double* partials, 
 
 __device__ int reflect(int i, int n) { return i < 0 ? -i : i >= n ? 2 * (n - 1) - i : i; }
 
-__global__ void gather_images_kernel(Images d, const Sample* samples, const int* step, int batch,
-                                     float* features) {
+__global__ void gather_images_kernel(Images d, Drawn drawn, float* features, Labels labels) {
   await_previous();
   const int pixels = d.height * d.width, pixel = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   const int row = static_cast<int>(blockIdx.y);
   if (pixel >= pixels) return;
-  const Sample s = samples[*step * batch + row];
+  const Sample s = drawn.samples[*drawn.step * drawn.batch + row];
   const int y = pixel / d.width, x = pixel % d.width;
   const int from_y = reflect(y + s.dy, d.height),
             from_x = reflect((s.flip ? d.width - 1 - x : x) + s.dx, d.width);
@@ -78,28 +102,17 @@ __global__ void gather_images_kernel(Images d, const Sample* samples, const int*
                           static_cast<std::size_t>(pixel)) *
                              static_cast<std::size_t>(d.channels);
   for (int c = 0; c < d.channels; ++c) to[c] = d.table[256 * c + from[c]];
+  if (pixel == 0 && labels.labels) labels.labels[row] = labels.classes[s.index];
 }
 
-__global__ void gather_rows_kernel(const float* rows, std::size_t width, const Sample* samples,
-                                   const int* step, int batch, float* features) {
+__global__ void gather_rows_kernel(const float* rows, std::size_t width, Drawn drawn, float* features,
+                                   Labels labels) {
   await_previous();
-  const std::size_t i = thread_index();
-  if (i >= static_cast<std::size_t>(batch) * width) return;
-  const Sample s = samples[*step * batch + static_cast<int>(i / width)];
+  const std::size_t i = thread_index(), row = i / width;
+  if (i >= static_cast<std::size_t>(drawn.batch) * width) return;
+  const Sample s = drawn.samples[*drawn.step * drawn.batch + static_cast<int>(row)];
   features[i] = rows[static_cast<std::size_t>(s.index) * width + i % width];
-}
-
-__global__ void gather_labels_kernel(const int* classes, const Sample* samples, const int* step, int batch,
-                                     int* labels) {
-  await_previous();
-  const int row = static_cast<int>(thread_index());
-  if (row < batch) labels[row] = classes[samples[*step * batch + row].index];
-}
-
-__global__ void end_step_kernel(const float* value, float* all, int* step) {
-  await_previous();
-  all[*step] = *value;
-  ++*step;
+  if (i % width == 0 && labels.labels) labels.labels[row] = labels.classes[s.index];
 }
 
 __global__ void end_batch_kernel(const float* values, std::size_t count, float* all, const int* step) {
@@ -121,9 +134,13 @@ __global__ void take_row_kernel(const int* from, std::size_t count, const int* s
 
 }  // namespace
 
-void update(const UpdateDims& d, const UpdateScalars* scalars, const int* step, const UpdateArrays& arrays) {
-  if (d.n == 0) return;
-  launch("update", blocks(d.n, block), block, 0, update_kernel, d, scalars, step, arrays);
+void update(const UpdateDims& d, const UpdateScalars* scalars, const UpdateArrays& arrays,
+            const StepEnd& end) {
+  if (d.n <= most_of_one_block)
+    return launch("update", 1, one_block, 0, update_and_end_step_kernel, d, scalars, arrays, end);
+  launch("update", blocks(d.n, block), block, 0, update_kernel, d, scalars, static_cast<const int*>(end.step),
+         arrays);
+  launch("end_step", 1, 1, 0, end_step_kernel, end);
 }
 
 void clip_by_norm(float* gradient, std::size_t n, double most) {
@@ -133,25 +150,16 @@ void clip_by_norm(float* gradient, std::size_t n, double most) {
   launch("clip_by_norm", blocks(n, block), block, 0, clip_kernel, n, most, partials, gradient);
 }
 
-void gather_images(const Images& images, const Sample* samples, const int* step, int batch, float* features) {
+void gather_images(const Images& images, const Drawn& drawn, float* features, const Labels& labels) {
   const auto pixels = static_cast<std::size_t>(images.height) * static_cast<std::size_t>(images.width);
-  launch("gather_images", dim3(blocks(pixels, block), static_cast<unsigned>(batch)), block, 0,
-         gather_images_kernel, images, samples, step, batch, features);
+  launch("gather_images", dim3(blocks(pixels, block), static_cast<unsigned>(drawn.batch)), block, 0,
+         gather_images_kernel, images, drawn, features, labels);
 }
 
-void gather_rows(const float* rows, std::size_t width, const Sample* samples, const int* step, int batch,
-                 float* features) {
-  launch("gather_rows", blocks(static_cast<std::size_t>(batch) * width, block), block, 0, gather_rows_kernel,
-         rows, width, samples, step, batch, features);
-}
-
-void gather_labels(const int* classes, const Sample* samples, const int* step, int batch, int* labels) {
-  launch("gather_labels", blocks(static_cast<std::size_t>(batch), block), block, 0, gather_labels_kernel,
-         classes, samples, step, batch, labels);
-}
-
-void end_step(const float* value, float* all, int* step) {
-  launch("end_step", 1, 1, 0, end_step_kernel, value, all, step);
+void gather_rows(const float* rows, std::size_t width, const Drawn& drawn, float* features,
+                 const Labels& labels) {
+  launch("gather_rows", blocks(static_cast<std::size_t>(drawn.batch) * width, block), block, 0,
+         gather_rows_kernel, rows, width, drawn, features, labels);
 }
 
 void end_batch(const float* values, std::size_t count, float* all, int* step) {
