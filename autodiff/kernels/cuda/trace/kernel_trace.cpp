@@ -5,7 +5,7 @@
 //     build/cuda/bench/bench_device --benchmark_filter=resnet20_sgd
 //
 // When the program ends, the file has the kernels of the step of median length, by name, and how long no
-// kernel was at work. Steps end with end_step_kernel.
+// kernel was at work; then all of them in their order, with begin and end. Steps end with end_step_kernel.
 #include <cupti.h>
 #include <cxxabi.h>
 
@@ -106,6 +106,15 @@ void write_table() {
                  lengths.size());
     for (const auto& [name, sum] : rows)
       std::fprintf(out, "%9.1f us  %4d kernels  %s\n", sum.us, sum.kernels, name.c_str());
+    std::fprintf(out, "\n");
+    const unsigned long long start = all[ends[step - 1]].end;
+    for (std::size_t i = ends[step - 1] + 1; i <= ends[step]; ++i) {
+      const auto since = [&](unsigned long long time) {
+        return (static_cast<double>(time) - static_cast<double>(start)) / 1e3;
+      };
+      std::fprintf(out, "%9.1f to %9.1f us  %s\n", since(all[i].begin), since(all[i].end),
+                   short_name(all[i].name).c_str());
+    }
   }
   if (path) std::fclose(out);
 }
