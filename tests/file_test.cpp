@@ -64,6 +64,9 @@ TEST_CASE("text helpers") {
   CHECK(nearest("b", {"aa", "ab", "bb"}) == "ab");  // the first of two at distance 1
   CHECK(nearest("", {"abc", "x"}) == "x");
   CHECK(nearest("x", {}).empty());
+  CHECK(suggestion("lerning_rate", {"momentum", "learning_rate"}) == "did you mean 'learning_rate'?");
+  CHECK(suggestion("learning_rat", {"seed", "teachers"}) == "want one of seed, teachers");
+  CHECK(suggestion("x", {}) == "want none");
   CHECK(hex(0) == "0000000000000000");
   CHECK(hex(0x0123456789abcdef) == "0123456789abcdef");
   CHECK(in_quotes("a\n\x1b[1mb") == "'a??[1mb'");

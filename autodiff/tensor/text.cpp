@@ -37,6 +37,15 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
   return best;
 }
 
+std::string suggestion(std::string_view word, const std::vector<std::string>& candidates) {
+  const std::string best = nearest(word, candidates);
+  if (candidates.empty()) return "want none";
+  if (2 * edit_distance(word.substr(0, 1000), best) <= word.size() + 1) return "did you mean '" + best + "'?";
+  std::string all;
+  for (const std::string& candidate : candidates) all += (all.empty() ? "" : ", ") + candidate;
+  return "want one of " + all;
+}
+
 std::string hex(std::uint64_t value) {
   std::string out(16, '0');
   for (std::size_t i = out.size(); i-- > 0; value >>= 4) out[i] = "0123456789abcdef"[value & 15];

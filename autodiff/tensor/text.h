@@ -13,6 +13,10 @@ namespace autodiff {
 /// "" when there are none. For messages: "unknown key 'lerning_rate': did you mean 'learning_rate'?".
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
 
+/// "did you mean 'learning_rate'?" where one of the candidates is near: at most half as far away as `word` is
+/// long; else "want one of seed, rounds, ...".
+std::string suggestion(std::string_view word, const std::vector<std::string>& candidates);
+
 /// Sixteen lower-case digits.
 std::string hex(std::uint64_t value);
 

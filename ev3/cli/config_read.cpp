@@ -46,8 +46,8 @@ void Reader::finish() const {
     const std::string name(key.str());
     if (std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
     const toml::source_region& place = key.source().begin.line ? key.source() : value.source();
-    refuse(place, "unknown key ", autodiff::in_quotes(prefix + name), context_, ": did you mean '",
-           autodiff::nearest(name, known_), "'?");
+    refuse(place, "unknown key ", autodiff::in_quotes(prefix + name), context_, ": ",
+           autodiff::suggestion(name, known_));
   }
   if (!missing_.empty()) {
     refuse(place_.node.source(), "the key '", prefix, missing_, "' is missing", context_);
