@@ -115,8 +115,9 @@ TEST_CASE("networks of one's own that cannot be are refused in one line") {
       layer("no layer", "", "c.toml:3:9: model.layer: want at least one layer, got none"),
       model("no key layer", "family = \"sequential\"\n",
             "the key 'model.layer' is missing where family = \"sequential\""),
-      model("a key of another family", "family = \"sequential\"\nhidden = [3]\n",
-            "c.toml:3:1: unknown key 'model.hidden' where family = \"sequential\": want one of family, layer"),
+      model(
+          "a key of another family", "family = \"sequential\"\nhidden = [3]\n",
+          "c.toml:3:1: unknown key 'model.hidden' where family = \"sequential\": want one of family, layer"),
       model("layers of another family", "family = \"mlp\"\nlayer = []\n", "unknown key 'model.layer'"),
       layer("an unknown kind", "{kind = \"conv3d\"}",
             "c.toml:3:18: model.layer.0.kind: want one of \"conv2d\", "),
