@@ -8,31 +8,14 @@
 #include "nn/training.h"
 #include "tests/catch.h"
 #include "tests/device.h"
+#include "tests/device_convolutions.h"
 
 using namespace autodiff;
 using namespace tests;
 
 namespace {
 
-/// The chain of a pattern, of so many columns; `spent`: the array that a convolution gives.
-kernels::PointwiseDims chain_of(const kernels::cuda::Pattern& pattern, int columns, int spent) {
-  kernels::PointwiseDims d{.columns = static_cast<std::size_t>(columns),
-                           .full = pattern.full,
-                           .repeated = pattern.repeated,
-                           .local = 2,
-                           .spent = spent};
-  for (std::size_t s = 0; s < pattern.steps.size(); ++s) d.steps.push_back(pattern.steps[s]);
-  for (std::size_t k = 0; k < pattern.sums.size(); ++k)
-    d.sums.push_back({.step = pattern.sums[k].step, .divisor = k == 0 ? 1.0 : 8.0});
-  return d;
-}
-
-struct Case {
-  int n, h, w, in, out, window, stride = 1;
-  bool at_once = true;
-  int spread =
-      -1;  ///< else the images are read as if zeros stood between rows and columns, `spread` above them
-};
+using Case = ConvolutionCase;
 
 }  // namespace
 
@@ -47,21 +30,7 @@ TEST_CASE("a convolution that forms the gradient of a batch norm gives what the 
                         Case{3, 5, 4, 64, 32, 3, 1, true, 1}, Case{3, 5, 7, 32, 16, 1, 1, false, 0}}) {
     INFO(c.n << " x " << c.h << " x " << c.w << " x " << c.in << " to " << c.out << ", window " << c.window
              << ", stride " << c.stride);
-    const bool spread = c.spread >= 0;
-    const auto size = [&](int x) { return spread ? 2 * x - (x > 6 ? 0 : 1) : (x + c.stride - 1) / c.stride; };
-    kernels::Conv2dDims d{.n = c.n,
-                          .h = c.h,
-                          .w = c.w,
-                          .in = c.in,
-                          .kh = c.window,
-                          .kw = c.window,
-                          .oh = size(c.h),
-                          .ow = size(c.w),
-                          .out = c.out,
-                          .stride = c.stride,
-                          .top = c.window / 2,
-                          .left = c.window / 2};
-    if (spread) d.up = 2, d.top = d.left = c.spread;
+    const kernels::Conv2dDims d = c.dims();
     const std::size_t all = d.y_size(), filters = static_cast<std::size_t>(d.out), rows = all / filters;
     struct Form {
       const kernels::cuda::Pattern& pattern;

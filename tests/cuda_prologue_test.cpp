@@ -7,6 +7,7 @@
 #include "nn/training.h"
 #include "tests/catch.h"
 #include "tests/device.h"
+#include "tests/device_convolutions.h"
 
 using namespace autodiff;
 using namespace tests;
@@ -14,48 +15,13 @@ namespace patterns = kernels::cuda::patterns;
 
 namespace {
 
-kernels::PointwiseDims chain_of(const kernels::cuda::Pattern& pattern, int columns) {
-  kernels::PointwiseDims d{.columns = static_cast<std::size_t>(columns),
-                           .full = pattern.full,
-                           .repeated = pattern.repeated,
-                           .local = 4};
-  for (std::size_t s = 0; s < pattern.steps.size(); ++s) d.steps.push_back(pattern.steps[s]);
-  return d;
-}
-
-struct Case {
-  int n, h, w, in, out, window, stride = 1;
-  bool at_once = true;
-  int spread = -1;  ///< else the images are read as if zeros stood between rows and columns
-  int top = -9, left = -9, oh = 0, ow = 0;  ///< unless they are those of "same"
-};
-
-kernels::Conv2dDims dims_of(const Case& c) {
-  const bool spread = c.spread >= 0;
-  const auto size = [&](int x) { return spread ? 2 * x - (x > 6 ? 0 : 1) : (x + c.stride - 1) / c.stride; };
-  kernels::Conv2dDims d{.n = c.n,
-                        .h = c.h,
-                        .w = c.w,
-                        .in = c.in,
-                        .kh = c.window,
-                        .kw = c.window,
-                        .oh = size(c.h),
-                        .ow = size(c.w),
-                        .out = c.out,
-                        .stride = c.stride,
-                        .top = c.window / 2,
-                        .left = c.window / 2};
-  if (c.stride == 2 && c.window == 3) d.top = c.h % 2, d.left = c.w % 2;  // "same", as networks have it
-  if (spread) d.up = 2, d.top = d.left = c.spread;
-  if (c.oh > 0) d.top = c.top, d.left = c.left, d.oh = c.oh, d.ow = c.ow;
-  return d;
-}
+using Case = ConvolutionCase;
 
 /// A chain and a convolution of its result, on a stream.
 class Pair {
  public:
   Pair(const kernels::cuda::Pattern& pattern, const Case& c)
-      : dims_(dims_of(c)),
+      : dims_(c.dims()),
         chain_(chain_of(pattern, c.in)),
         filters_(dims_.w_size() * 4),
         y_(dims_.y_size() * 4) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <span>
 #include <utility>
 
 #include "autodiff/kernels/cuda/small.h"
@@ -94,26 +95,26 @@ Range of_matrix(const float* p, int rows, int columns, int row) {
                      static_cast<std::size_t>(columns)
                : 0};
 }
+std::array<Range, 3> reads_of(const Product& p) {
+  const MatmulDims& d = p.d;
+  return {of_matrix(p.a, d.transpose_a ? d.k : d.m, d.transpose_a ? d.m : d.k, d.row_of_a()),
+          of_matrix(p.b, d.transpose_b ? d.n : d.k, d.transpose_b ? d.k : d.n, d.row_of_b()),
+          of_matrix(p.row, 1, d.n, d.n)};
+}
+std::array<Range, 2> writes_of(const Product& p) {
+  return {of_matrix(p.c, p.d.m, p.d.n, p.d.row_of_c()), of_matrix(p.y, p.d.m, p.d.n, p.d.n)};
+}
+bool meet(std::span<const Range> some, std::span<const Range> others) {
+  return std::ranges::any_of(some, [&](const Range& x) {
+    return std::ranges::any_of(others, [&](const Range& y) { return x.meets(y); });
+  });
+}
 // Whether one may run beside the others of the list but the last `without` of them.
 bool may_join(const Product& one, int without) {
-  const auto reads = [](const Product& p) {
-    const MatmulDims& d = p.d;
-    return std::array{of_matrix(p.a, d.transpose_a ? d.k : d.m, d.transpose_a ? d.m : d.k, d.row_of_a()),
-                      of_matrix(p.b, d.transpose_b ? d.n : d.k, d.transpose_b ? d.k : d.n, d.row_of_b()),
-                      of_matrix(p.row, 1, d.n, d.n)};
-  };
-  const auto writes = [](const Product& p) {
-    return std::array{of_matrix(p.c, p.d.m, p.d.n, p.d.row_of_c()), of_matrix(p.y, p.d.m, p.d.n, p.d.n)};
-  };
-  const auto meet = [](const auto& some, const auto& others) {
-    return std::ranges::any_of(some, [&](const Range& x) {
-      return std::ranges::any_of(others, [&](const Range& y) { return x.meets(y); });
-    });
-  };
   const ProductList& all = waiting_products;
   return std::none_of(all.product, all.product + all.count - without, [&](const Product& other) {
-    return meet(writes(one), reads(other)) || meet(writes(one), writes(other)) ||
-           meet(reads(one), writes(other));
+    return meet(writes_of(one), reads_of(other)) || meet(writes_of(one), writes_of(other)) ||
+           meet(reads_of(one), writes_of(other));
   });
 }
 
@@ -141,16 +142,12 @@ bool finish_product(const float* c, std::size_t rows, std::size_t columns, const
   }
   Product with = last;
   with.row = row, with.relu = relu, with.y = y;
-  if (spent) with.c = nullptr;
   // What one thread writes no other may read.
-  const Range to(y, rows * columns);
-  const Range added(row, columns), result(c, rows * columns);
-  if (to.meets(added) || to.meets(result) || result.meets(added) ||
-      to.meets(of_matrix(with.a, d.transpose_a ? d.k : d.m, d.transpose_a ? d.m : d.k, d.row_of_a())) ||
-      to.meets(of_matrix(with.b, d.transpose_b ? d.n : d.k, d.transpose_b ? d.k : d.n, d.row_of_b())) ||
-      !may_join(with, 1)) {
+  const auto [result, sums] = writes_of(with);
+  if (meet(std::array{sums}, reads_of(with)) || sums.meets(result) || result.meets(Range(row, columns)))
     return false;
-  }
+  if (spent) with.c = nullptr;
+  if (!may_join(with, 1)) return false;
   last = with;
   return true;
 }
