@@ -42,6 +42,11 @@ struct AdaptRecord {
   Best best = Best::candidate;  ///< greatest lcb, the first among equals
   bool significant = false;     ///< lcb of the best > ucb of the stable parameters
   bool expanded = false;        ///< the growth test acted: the decision above has no effect
+
+  /// Of the best parameters.
+  const Bounds& best_bounds() const {
+    return bounds.size() == 1 ? bounds[0] : bounds[static_cast<std::size_t>(best)];
+  }
 };
 
 AdaptRecord adapt(const Model& model, const Candidate& selected, Judge& judge, const Batches& batches,

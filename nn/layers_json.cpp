@@ -35,9 +35,9 @@ class Writer {
 };
 
 // One layer's object; what no field asks for is an unknown key.
-class Reader {
+class LayerReader {
  public:
-  Reader(const Json& json, std::string where, int depth)
+  LayerReader(const Json& json, std::string where, int depth)
       : json_(json), where_(std::move(where)), depth_(depth) {}
 
   Layer layer() {
@@ -95,7 +95,7 @@ class Reader {
     if (depth > 64) fail(where, ": these layers are nested too deep");
     std::vector<Layer> out;
     for (std::size_t i = 0; i < json.size(); ++i) {
-      out.push_back(Reader(json[i], text(where, '.', i), depth).layer());
+      out.push_back(LayerReader(json[i], text(where, '.', i), depth).layer());
     }
     return out;
   }
@@ -151,7 +151,7 @@ Json to_json(const std::vector<Layer>& layers) {
 }
 
 std::vector<Layer> layers_from_json(const Json& json, const std::string& where) {
-  return Reader::list(json, where, 1);
+  return LayerReader::list(json, where, 1);
 }
 
 }  // namespace nn

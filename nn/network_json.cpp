@@ -13,9 +13,9 @@ using autodiff::fail;
 using Json = nlohmann::ordered_json;
 
 // One network's object.
-class Reader {
+class NetworkReader {
  public:
-  Reader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
+  NetworkReader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
     if (!has("family") || !json["family"].is_string()) fail(where_, ": the network has no 'family'");
     family_ = json["family"].get<std::string>();
   }
@@ -116,12 +116,12 @@ Json json_of(const Sequential& net) {
           {"classes", net.classes}};
 }
 
-Network mlp_from(Reader& r) {
+Network mlp_from(NetworkReader& r) {
   r.expect({"inputs", "hidden", "classes"});
   return Mlp{.inputs = r.shape("inputs"), .hidden = r.sizes("hidden"), .classes = r.size("classes")};
 }
 
-Network cnn_from(Reader& r) {
+Network cnn_from(NetworkReader& r) {
   r.expect({"inputs", "stages", "hidden", "classes"});
   Cnn net{.inputs = r.shape("inputs"), .classes = r.size("classes")};
   if (r.has("stages")) net.stages = r.lists_of_sizes("stages");
@@ -129,7 +129,7 @@ Network cnn_from(Reader& r) {
   return net;
 }
 
-Network resnet_from(Reader& r, ResNet::Form form) {
+Network resnet_from(NetworkReader& r, ResNet::Form form) {
   r.expect({"inputs", "filters", "blocks", "classes", "bottleneck"});
   return ResNet{.inputs = r.shape("inputs"),
                 .filters = r.size("filters"),
@@ -139,7 +139,7 @@ Network resnet_from(Reader& r, ResNet::Form form) {
                 .bottleneck = r.flag_or("bottleneck", false)};
 }
 
-Network vit_from(Reader& r) {
+Network vit_from(NetworkReader& r) {
   r.expect({"inputs", "patch", "width", "depth", "heads", "mlp", "classes"});
   return Vit{.inputs = r.shape("inputs"),
              .patch = r.size("patch"),
@@ -150,12 +150,12 @@ Network vit_from(Reader& r) {
              .classes = r.size("classes")};
 }
 
-Network sequential_from(Reader& r) {
+Network sequential_from(NetworkReader& r) {
   r.expect({"inputs", "layers", "classes"});
   return Sequential{.inputs = r.shape("inputs"), .layers = r.layers("layers"), .classes = r.size("classes")};
 }
 
-Network from(Reader& r, const std::string& where) {
+Network from(NetworkReader& r, const std::string& where) {
   if (r.family() == "mlp") return mlp_from(r);
   if (r.family() == "cnn") return cnn_from(r);
   if (r.family() == "resnet_cifar") return resnet_from(r, ResNet::Form::cifar);
@@ -178,7 +178,7 @@ Network network_from_json(std::string_view text, std::string_view where) {
   if (!json.is_object()) {
     fail(where, ": want a JSON object that describes a network, got ", autodiff::in_quotes(text));
   }
-  Reader reader(json, std::string(where));
+  NetworkReader reader(json, std::string(where));
   const Network net = from(reader, std::string(where));
   try {
     layout(net);

@@ -21,11 +21,11 @@ ResNet named(const char* who, const std::map<int, std::vector<int>>& nets, int d
 }
 
 // One convolution of a block with its norm: conv1 and norm1, conv2 and norm2, ...
-struct Layer {
+struct BlockLayer {
   int window, in, out, stride;
 };
 
-std::vector<Layer> layers(const ResNet& net, const ResNetBlock& b) {
+std::vector<BlockLayer> layers(const ResNet& net, const ResNetBlock& b) {
   if (!net.bottleneck) return {{3, b.in, b.out, b.stride}, {3, b.out, b.out, 1}};
   return {{1, b.in, b.width, 1}, {3, b.width, b.width, b.stride}, {1, b.width, b.out, 1}};
 }
@@ -40,7 +40,7 @@ Value stem(const ResNet& net, const GraphParameters& p, Value x, Pass& pass) {
 
 Value block(const ResNet& net, const ResNetBlock& b, const GraphParameters& p, Value x, Pass& pass) {
   Value y = x;
-  const std::vector<Layer> all = layers(net, b);
+  const std::vector<BlockLayer> all = layers(net, b);
   for (std::size_t i = 0; i < all.size(); ++i) {
     const std::string number = std::to_string(i + 1);
     y = conv_norm(y, p, b.name + ".conv" + number, b.name + ".norm" + number, pass,
@@ -129,7 +129,7 @@ Layout layout(const ResNet& net) {
   add("stem.conv", "stem.norm", net.form == ResNet::Form::cifar ? 3 : 7, net.inputs[2], net.filters);
   int channels = net.filters;
   for (const ResNetBlock& b : residual_blocks(net)) {
-    const std::vector<Layer> all = layers(net, b);
+    const std::vector<BlockLayer> all = layers(net, b);
     for (std::size_t i = 0; i < all.size(); ++i) {
       const std::string number = std::to_string(i + 1);
       add(b.name + ".conv" + number, b.name + ".norm" + number, all[i].window, all[i].in, all[i].out,

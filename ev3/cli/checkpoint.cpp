@@ -13,7 +13,7 @@ namespace {
 using autodiff::fail;
 using Json = nlohmann::ordered_json;
 
-constexpr const char* format = "ev3-checkpoint-2";
+constexpr const char* checkpoint_format = "ev3-checkpoint-2";
 constexpr std::string_view checksum_key = "\"checksum\":\"", no_checksum = "00000000";
 
 std::string moment_name(std::size_t candidate, std::size_t moment) {
@@ -90,7 +90,8 @@ Json state_json(const EvolutionState& s) {
 
 Checkpoint checkpoint_from(const nn::Safetensors& file, const std::string& where) {
   const auto& meta = file.metadata();
-  if (!meta.contains("format") || meta.at("format") != format) fail("want the format ", format);
+  if (!meta.contains("format") || meta.at("format") != checkpoint_format)
+    fail("want the format ", checkpoint_format);
   const Json json = Json::parse(meta.at("state"));
   Checkpoint out;
   out.experiment = from_hex(meta.at("experiment"));
@@ -149,7 +150,7 @@ std::string to_bytes(const Checkpoint& checkpoint) {
   };
   add_archive("archive", checkpoint.passes.archive);
   add_archive("teacher", checkpoint.passes.teachers);
-  writer.metadata("format", format);
+  writer.metadata("format", checkpoint_format);
   writer.metadata("network", nn::to_json(s.model.network));
   writer.metadata("state", state_json(s).dump());
   writer.metadata("passes", passes_json(checkpoint.passes).dump());

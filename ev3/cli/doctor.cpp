@@ -28,7 +28,7 @@ std::string joined(const std::vector<std::string>& words) {
   return out.empty() ? "none" : out;
 }
 
-std::string machine() {
+std::string machine_table() {
   const kernels::BlasInfo blas = kernels::blas_info();
   TextTable table("ll");
   table.row({"CPU", kernels::cpu_name()});
@@ -156,7 +156,7 @@ bool check() {
 
 void examine() {
   std::cout << version_text() << "\n\n"
-            << machine() << '\n'
+            << machine_table() << '\n'
             << backend_table() << '\n'
             << speeds() << '\n'
             << std::flush;

@@ -135,8 +135,8 @@ std::string confused_pairs(const Dataset& data, const nn::Evaluation& e) {
 /// columns.
 constexpr int most_in_matrix = 10;
 
-void print(const EvalArguments& arguments, const nn::ModelFile& model, const Dataset& data,
-           const nn::Evaluation& e, const std::vector<Mistake>& mistakes) {
+void print_table(const EvalArguments& arguments, const nn::ModelFile& model, const Dataset& data,
+                 const nn::Evaluation& e, const std::vector<Mistake>& mistakes) {
   std::cout << fmt::format("{}, {} parameters, on {}: {} samples {}\n", nn::describe(model.network),
                            grouped(static_cast<std::int64_t>(model.parameters.size())), data.name,
                            grouped(data.size()), data.sample().str())
@@ -198,8 +198,8 @@ void evaluate(const EvalArguments& arguments) {
   const nn::Predictions predictions{
       values, nn::classes(model.network), {data.labels.data(), data.labels.size()}};
   check_finite(arguments.model, predictions);
-  (arguments.json ? print_json : print)(arguments, model, data, nn::evaluate(predictions),
-                                        most_confident_mistakes(predictions, arguments.errors));
+  (arguments.json ? print_json : print_table)(arguments, model, data, nn::evaluate(predictions),
+                                              most_confident_mistakes(predictions, arguments.errors));
 }
 
 }  // namespace

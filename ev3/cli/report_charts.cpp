@@ -15,10 +15,6 @@ namespace {
 
 using fmt::format;
 
-const Bounds& best_bounds(const AdaptRecord& adapt) {
-  return adapt.bounds.size() == 1 ? adapt.bounds[0] : adapt.bounds[static_cast<std::size_t>(adapt.best)];
-}
-
 double steps_of(const Round& round) { return static_cast<double>(round.record.gradient_steps); }
 
 std::string interval_text(const Bounds& b) {
@@ -28,7 +24,7 @@ std::string interval_text(const Bounds& b) {
 std::string round_title(const Round& round) {
   const StepRecord& r = round.record;
   return format("round {}, {} steps, {}\ntest {}, adapt {}\n{}", r.round + 1, grouped(r.gradient_steps),
-                r.network, short_number(round.test.accuracy()), interval_text(best_bounds(r.adapt)),
+                r.network, short_number(round.test.accuracy()), interval_text(r.adapt.best_bounds()),
                 verdict(r));
 }
 
@@ -114,7 +110,7 @@ std::string accuracy_chart(const RunRecords& run) {
   ChartLine test{.points = {}, .color = 0, .steps = true}, adapt{.points = {}, .color = 1, .faint = false};
   ChartBand band{.points = {}, .color = 1};
   for (const Round& round : run.rounds) {
-    const Bounds& best = best_bounds(round.record.adapt);
+    const Bounds& best = round.record.adapt.best_bounds();
     test.points.push_back({steps_of(round), round.test.accuracy(), round_title(round)});
     adapt.points.push_back({steps_of(round), best.mean});
     band.points.push_back({steps_of(round), best.lcb, best.ucb});

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ev3/cli/report_table.h"
+#include "ev3/cli/run_report.h"
 
 namespace ev3::cli {
 namespace {
@@ -15,8 +16,7 @@ std::string quoted(const std::string& text) {
   return out + '"';
 }
 
-// 17 digits read back as the same double.
-std::string number(double x) { return std::isfinite(x) ? fmt::format("{:.17g}", x) : ""; }
+std::string number(double x) { return exact_number(x); }
 template <class Whole>
 requires std::is_integral_v<Whole> std::string number(Whole x) { return std::to_string(x); }
 

@@ -45,11 +45,6 @@ std::string time_text(double seconds, bool estimated) {
   return (estimated && !std::isnan(seconds) ? "~" : "") + seconds_text(seconds);
 }
 
-bool is_new_stable(const StepRecord& r) {
-  return !r.adapt.expanded && r.adapt.best == Best::candidate &&
-         (r.adapt.significant || r.rule == AdaptRule::always_accept);
-}
-
 // A column of six for each candidate of the run; empty where the round does not have it.
 std::string assess_text(const RunRecords& run, const StepRecord& r) {
   std::vector<std::string> columns(run.candidates());
@@ -174,7 +169,7 @@ std::vector<Wins> wins(const RunRecords& run) {
     const std::size_t selected = run.selected(r);
     ++out[selected].selected;
     out[selected].kept += !r.adapt.expanded && r.adapt.best == Best::candidate;
-    out[selected].stable += is_new_stable(r);
+    out[selected].stable += is_new_stable(r) && r.adapt.best == Best::candidate;
   }
   return out;
 }

@@ -2,26 +2,15 @@
 
 #include <fmt/core.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "ev3/cli/run_report.h"
 #include "nn/model_file.h"
 
 namespace ev3::cli {
-namespace {
-
-const Bounds& best_bounds(const AdaptRecord& adapt) {
-  return adapt.bounds.size() == 1 ? adapt.bounds[0] : adapt.bounds[static_cast<std::size_t>(adapt.best)];
-}
-
-// 17 digits read back as the same double.
-std::string number(double x) { return std::isfinite(x) ? fmt::format("{:.17g}", x) : ""; }
-
-}  // namespace
-
 std::string metrics_jsonl(const Round& round, const RoundTime& time) {
   const StepRecord& r = round.record;
-  const Bounds& best = best_bounds(r.adapt);
+  const Bounds& best = r.adapt.best_bounds();
   const auto line = [&](const char* split) {
     return nlohmann::ordered_json{
         {"time", time.end}, {"step", r.gradient_steps}, {"round", r.round + 1}, {"split", split}};
@@ -45,13 +34,14 @@ const char* const metrics_csv_header =
 
 std::string metrics_csv(const Round& round, const RoundTime& time) {
   const StepRecord& r = round.record;
-  const Bounds& best = best_bounds(r.adapt);
+  const Bounds& best = r.adapt.best_bounds();
   const auto start = [&](const char* split) {
-    return fmt::format("{},{},{},{}", number(time.end), r.gradient_steps, r.round + 1, split);
+    return fmt::format("{},{},{},{}", exact_number(time.end), r.gradient_steps, r.round + 1, split);
   };
-  return fmt::format("{},{},{},{},{},{},{},,\n{},,,,,,,{},{}\n", start("train"), number(best.mean),
-                     number(best.lcb), number(best.ucb), r.selected(), r.parameters, r.trajectory_length,
-                     start("test"), number(round.test.accuracy()), number(round.test.loss));
+  return fmt::format("{},{},{},{},{},{},{},,\n{},,,,,,,{},{}\n", start("train"), exact_number(best.mean),
+                     exact_number(best.lcb), exact_number(best.ucb), r.selected(), r.parameters,
+                     r.trajectory_length, start("test"), exact_number(round.test.accuracy()),
+                     exact_number(round.test.loss));
 }
 
 std::vector<Scalar> size_scalars(std::string_view network, double parameters) {
@@ -66,7 +56,7 @@ std::vector<Scalar> size_scalars(std::string_view network, double parameters) {
 
 std::string metrics_event(const Round& round, double time) {
   const StepRecord& r = round.record;
-  const Bounds& best = best_bounds(r.adapt);
+  const Bounds& best = r.adapt.best_bounds();
   std::vector<Scalar> scalars{{"train_acc", best.mean},
                               {"train_lcb", best.lcb},
                               {"train_ucb", best.ucb},

@@ -88,11 +88,11 @@ std::string interval(double mean, double low, double high) {
   return format("{} [{}, {}]", short_number(mean), short_number(low), short_number(high));
 }
 
+}  // namespace
+
 bool is_new_stable(const StepRecord& r) {
   return !r.adapt.expanded && (r.adapt.significant || r.rule == AdaptRule::always_accept);
 }
-
-}  // namespace
 
 bool changes_model(const StepRecord& r) { return r.adapt.expanded || is_new_stable(r); }
 
@@ -102,6 +102,8 @@ std::string short_number(double x) {
   const std::string digits = format("{:.3f}", std::abs(x)).substr(1);
   return (x < 0 && digits != ".000" ? "-" : "") + digits;
 }
+
+std::string exact_number(double x) { return std::isfinite(x) ? format("{:.17g}", x) : ""; }
 
 std::string grouped(std::int64_t x) {
   std::string out = std::to_string(x);

@@ -29,11 +29,15 @@ std::string column_line();
 std::string round_line(const Round& round, const Settings& settings, bool color);
 /// ".944", "1.00"
 std::string short_number(double x);
+/// 17 digits, which read back as the same double; empty where it is not finite.
+std::string exact_number(double x);
 /// "1,797"
 std::string grouped(std::int64_t x);
 /// "41 kB", "1.2 MB"
 std::string bytes_text(std::size_t bytes);
 
+/// True when the round ended with new stable parameters.
+bool is_new_stable(const StepRecord& record);
 /// True when the parameters to keep are others after this round, or those of a larger network.
 bool changes_model(const StepRecord& record);
 /// The round after which the parameters to keep were what they are at the end of `rounds`; 0: the initial
