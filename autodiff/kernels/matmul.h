@@ -26,17 +26,13 @@ inline double flops(const MatmulDims& d) { return 2.0 * d.m * d.n * d.k; }
 /// c[i, j] = sum over p of a[i, p] b[p, j], summed from p = 0 up in T itself.
 template <class T>
 void matmul_reference(const MatmulDims& d, const T* a, const T* b, T* c) {
-  const auto at = [](const T* x, bool transposed, int row, int i, int j) {
-    return transposed ? x[static_cast<std::ptrdiff_t>(j) * row + i]
-                      : x[static_cast<std::ptrdiff_t>(i) * row + j];
-  };
-  const int row_of_a = d.row_of_a(), row_of_b = d.row_of_b();
+  const std::ptrdiff_t row_of_a = d.row_of_a(), row_of_b = d.row_of_b();
+  const std::ptrdiff_t a_i = d.transpose_a ? 1 : row_of_a, a_p = d.transpose_a ? row_of_a : 1;
+  const std::ptrdiff_t b_p = d.transpose_b ? 1 : row_of_b, b_j = d.transpose_b ? row_of_b : 1;
   for (int i = 0; i < d.m; ++i) {
     for (int j = 0; j < d.n; ++j) {
       T sum{};
-      for (int p = 0; p < d.k; ++p) {
-        sum += at(a, d.transpose_a, row_of_a, i, p) * at(b, d.transpose_b, row_of_b, p, j);
-      }
+      for (int p = 0; p < d.k; ++p) sum += a[i * a_i + p * a_p] * b[p * b_p + j * b_j];
       c[static_cast<std::ptrdiff_t>(i) * d.row_of_c() + j] = sum;
     }
   }
