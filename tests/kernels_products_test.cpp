@@ -1,4 +1,5 @@
 // Kernels that multiply: matrices, in one piece and in parts, and convolutions by Winograd's way.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <vector>
@@ -32,6 +33,32 @@ TEST_CASE("simd matmul adds in the order of p, fused where the CPU can") {
         }
       }
       CHECK(same(c, want));
+    }
+  });
+}
+
+// Long ones are cut into strips and blocks, with rows packed or not; a few rows at a time are not.
+TEST_CASE("a large product has the bits of a few rows at a time") {
+  for_each_target([](const Backend& row, const std::string& target) {
+    for (const auto& [m, n, k, lda] :
+         {std::array{300, 1100, 430, 430}, {264, 1024, 430, 1024}, {64, 304, 520, 512}, {41, 145, 64, 64}}) {
+      for (int t = 0; t < 4; ++t) {
+        INFO(target << ' ' << m << ' ' << n << ' ' << k << ' ' << t);
+        MatmulDims d{m, n, k, (t & 1) != 0, (t & 2) != 0};
+        d.lda = std::max(d.row_of_a(), lda);
+        const auto a = normal(static_cast<std::size_t>((d.transpose_a ? k : m) * d.lda), 1),
+                   b = normal(static_cast<std::size_t>(k * n), 2);
+        std::vector<float> c(static_cast<std::size_t>(m * n), 7), want = c;
+        row.matmul.run(d, a.data(), b.data(), ScratchFor(row.matmul, d), c.data());
+        for (int first = 0; first < m; first += 7) {
+          MatmulDims few = d;
+          few.m = std::min(7, m - first);
+          const float* rows = a.data() + std::ptrdiff_t{first} * (d.transpose_a ? 1 : d.lda);
+          row.matmul.run(few, rows, b.data(), ScratchFor(row.matmul, few),
+                         want.data() + std::ptrdiff_t{first} * n);
+        }
+        CHECK(same(c, want));
+      }
     }
   });
 }

@@ -39,14 +39,23 @@ std::string cpu_name() {
   return "unknown";
 }
 
-std::size_t first_level_cache() {
-#if defined(_SC_LEVEL1_DCACHE_SIZE)
-  static const long bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+#if defined(_SC_LEVEL1_DCACHE_SIZE) && defined(_SC_LEVEL2_CACHE_SIZE)
+static std::size_t cache_size(int name) {
+  const long bytes = sysconf(name);
   return bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
-#else
-  return 0;
-#endif
 }
+std::size_t first_level_cache() {
+  static const std::size_t bytes = cache_size(_SC_LEVEL1_DCACHE_SIZE);
+  return bytes;
+}
+std::size_t second_level_cache() {
+  static const std::size_t bytes = cache_size(_SC_LEVEL2_CACHE_SIZE);
+  return bytes;
+}
+#else
+std::size_t first_level_cache() { return 0; }
+std::size_t second_level_cache() { return 0; }
+#endif
 
 std::string cpu_features() {
   std::string out;

@@ -15,6 +15,8 @@ std::string cpu_features();
 
 /// Bytes of a core's first-level cache for data; 0 where the system does not say.
 std::size_t first_level_cache();
+/// And of its second-level cache.
+std::size_t second_level_cache();
 
 /// The instruction set of the simd row: "AVX3" is Highway's name for AVX-512; "none" where the row is absent.
 /// It is the best one of this CPU, unless the environment variable EV3_SIMD_TARGET names another, or none:

@@ -8,7 +8,7 @@
 // for the products of a 2-8-2 network with batch 32, 5.6 for 32 x 64 x 64 (108 GFLOP/s), 4.7 to 7.2 for 128 x
 // 512 x 784, up to 7.8 for 512^3, 1.8 to 2.9 for a single row. AVX2: up to a quarter
 // less; SSE4: 2 to 4 times. Since then the portable kernel takes four products at a time (27 GFLOP/s for
-// 512^3), and large products pack both factors, without waiting for memory: while a tile is multiplied, the
+// 512^3), and large products pack what they must, without waiting for memory: while a tile is multiplied, the
 // next rows of a transposed a, the next strip of b and the places of the next sums are fetched, and the first
 // tile of a strip packs b as it goes: 115 GFLOP/s for 512^3, 113 for 128 x 512 x 784 and for the gradient of
 // its weights, of 118 at most.
@@ -99,14 +99,6 @@ HWY_NOINLINE void by_columns(std::size_t m, std::size_t n, std::size_t k, const 
   }
 }
 
-std::size_t scratch_bytes(const MatmulDims& dims) {
-  const auto m = static_cast<std::size_t>(dims.m), n = static_cast<std::size_t>(dims.n);
-  const auto k = static_cast<std::size_t>(dims.k);
-  if (!packs_rows(m, n, k)) return 0;
-  if (packs_all_of_b(n, k, dims.transpose_b)) return (n + tile_vectors * lanes<Full>)*k * sizeof(float);
-  return m / tile_rows * tile_rows * depth_of(k) * sizeof(float);
-}
-
 // The operands as the functions above take them.
 struct Operands {
   std::size_t m, n, k;
@@ -120,6 +112,15 @@ struct Operands {
   }
 };
 
+std::size_t scratch_bytes(const MatmulDims& dims) {
+  const auto m = static_cast<std::size_t>(dims.m), n = static_cast<std::size_t>(dims.n);
+  const auto k = static_cast<std::size_t>(dims.k);
+  if (!is_large(m, n, k)) return 0;
+  if (packs_all_of_b(n, k, dims.transpose_b)) return (n + tile_vectors * lanes<Full>)*k * sizeof(float);
+  if (is_read_in_place(Operands(dims, nullptr, nullptr).a)) return 0;
+  return m / tile_rows * tile_rows * depth_of(k) * sizeof(float);
+}
+
 void matmul(const MatmulDims& dims, const float* a_data, const float* b_data, Scratch scratch, float* c) {
   const auto [m, n, k, a, b] = Operands(dims, a_data, b_data);
   const auto c_row = static_cast<std::size_t>(dims.row_of_c());
@@ -130,9 +131,9 @@ void matmul(const MatmulDims& dims, const float* a_data, const float* b_data, Sc
   // Rows too short for vectors; somewhat longer ones, too, where a^T is at hand.
   if (m > n && (n <= 4 || (n < narrow && dims.transpose_a))) return by_columns(m, n, k, a, b, c, c_row);
   ToMemory to{c, c_row};
-  if (!scratch.data) return product(m, n, k, a, b, c, c_row);
+  if (!is_large(m, n, k)) return product(m, n, k, a, b, c, c_row);
   if (packs_all_of_b(n, k, dims.transpose_b)) return product_by_rows(m, n, k, a, b, scratch.data, to);
-  product_by_strips(m, n, k, a, b, scratch.data, to);
+  product_by_blocks(m, n, k, a, b, scratch.data, to);
 }
 
 // Whether a tile has registers to spare, so that an update runs beside it.

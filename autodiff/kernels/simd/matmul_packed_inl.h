@@ -1,6 +1,7 @@
-// Large products, compiled once per instruction set: both factors are packed in the order in which tiles read
-// them, and nothing waits for memory. While a tile is multiplied, the next rows of a transposed a, the next
-// strip of b and the places of the next sums are fetched, line by line of the cache.
+// Large products, compiled once per instruction set: b is packed in the order in which tiles read it, a where
+// it must be, and nothing waits for memory. While a tile is multiplied, the next rows of a transposed a, the
+// next strip of b and the places of the next sums are fetched, line by line of the cache. Somewhat long: a
+// tile's way of reading a, a strip of tiles and the blocks of strips belong together.
 
 #if defined(EV3_KERNELS_SIMD_MATMUL_PACKED_INL_H) == defined(HWY_TARGET_TOGGLE)  // Highway's include guard
 #ifdef EV3_KERNELS_SIMD_MATMUL_PACKED_INL_H
@@ -27,11 +28,15 @@ constexpr int tile_rows = 4;  // 16 registers: 4 x 3 sums
 constexpr int tile_vectors = 3;
 constexpr std::size_t block_k = 512;  // a strip of b is at most 96 KiB
 
-// Products in which rows of a are packed: they are read often enough. Else rows of 4 KiB fall into the same
-// few cache lines, and every strip of b meets them anew.
-bool packs_rows(std::size_t m, std::size_t n, std::size_t k) {
+// Products by strips of b: its packed strips are read often enough.
+bool is_large(std::size_t m, std::size_t n, std::size_t k) {
   return m >= 4 * tile_rows && n >= 3 * tile_vectors * lanes<Full> && k >= 64;
 }
+
+// Whether tiles read rows of a where they are; else they are packed. Columns are not one after the other in
+// memory, and rows of 4 KiB fall into the same few lines of the first-level cache. On an Emerald Rapids 128 x
+// 256 x 784 took 320 us, with rows packed 336; 128 x 256 x 512 of b^T 206 and 211.
+bool is_read_in_place(const Matrix& a) { return a.column == 1 && a.row * sizeof(float) % 4096 != 0; }
 
 // Equal parts of k, at most `block`. (The smallest products would wait for the division.)
 std::size_t depth_of(std::size_t k, std::size_t block = block_k) {
@@ -79,10 +84,10 @@ struct Fetch {
   }
 };
 
-constexpr std::size_t rows_ahead = 24;
+constexpr std::size_t rows_ahead = 8;
 
-// Or b is packed for the tiles that follow, and its rows are fetched some way ahead, as the first strip of
-// all needs.
+// Or b is packed for the tiles that follow, and its rows are fetched some way ahead, but not so many that
+// rows of 2 KiB, which share a few lines of the first-level cache, drive each other out of it.
 struct PackB {
   float* to;
   const float* ahead;
@@ -99,11 +104,40 @@ struct PackB {
   }
 };
 
-// c [tile_rows, C vectors] (+)= rows [k, tile_rows] panel [k, C vectors]. At the beginning of every few steps
+// Rows of a as a tile reads them: packed,
+class PackedRows {
+ public:
+  HWY_INLINE PackedRows(const float* first, std::size_t) : rows_(first) {}
+  HWY_INLINE float operator[](std::size_t i) const { return rows_[i]; }
+  HWY_INLINE void step() { rows_ += tile_rows; }
+
+ private:
+  const float* rows_;
+};
+
+// or where they are, `row` elements apart; by fours, each with an address of its own: x86 reaches four with
+// two registers for the steps.
+class RowsInPlace {
+ public:
+  HWY_INLINE RowsInPlace(const float* first, std::size_t row)
+      : first_(first), fifth_(first + 4 * row), row_(row) {}
+  HWY_INLINE float operator[](std::size_t i) const {
+    return i < 4 ? first_[i * row_] : fifth_[(i - 4) * row_];
+  }
+  HWY_INLINE void step() { ++first_, ++fifth_; }
+
+ private:
+  const float *first_, *fifth_;
+  std::size_t row_;
+};
+
+// c [tile_rows, C vectors] (+)= rows [tile_rows, k] panel [k, C vectors]. At the beginning of every few steps
 // of k it calls between(), so often as that says: k >= between.times() * between.every().
-template <int C, bool add, class Also, class Between>
-HWY_NOINLINE void packed_tile(std::size_t k, const float* rows, const float* panel, std::size_t panel_row,
-                              float* c, std::size_t c_row, Also also, Between between) {
+template <int C, bool add, class Rows, class Also, class Between>
+HWY_NOINLINE void packed_tile(std::size_t k, const float* a, std::size_t a_row, const float* panel,
+                              std::size_t panel_row, float* c, std::size_t c_row, Also also,
+                              Between between) {
+  Rows rows(a, a_row);
   constexpr std::size_t N = lanes<Full>, vectors = C;
   const Full d;
   hn::Vec<Full> sum[tile_rows][vectors];
@@ -125,7 +159,7 @@ HWY_NOINLINE void packed_tile(std::size_t k, const float* rows, const float* pan
       for (std::size_t j = 0; j < vectors; ++j) sum[i][j] = hn::MulAdd(factor, row[j], sum[i][j]);
     }
     panel += panel_row;
-    rows += tile_rows;
+    rows.step();
   };
   std::size_t p = 0;
 #pragma GCC unroll 1
@@ -192,40 +226,49 @@ struct ToMemory {
   HWY_INLINE void finish() const {}
 };
 
-// Columns j, ... of the result [m, width] (+)= a [m, k] b [k, width] with k of one block; rows of a are
-// packed in `rows`, each tile of them when the first strip comes to it.
+// Columns j, ... of the result [m, width] (+)= a [m, k] b [k, width] with k of one block; rows of a that are
+// not read in place are packed in `rows`, each tile of them when the first strip comes to it.
 template <int C, bool add>
 void packed_strip(std::size_t m, std::size_t k, const Matrix& a, bool packs_a, float* rows, const Matrix& b,
                   const float* next_b, const ToMemory& to, std::size_t j, std::size_t width) {
   const Full d;
+  const bool in_place = is_read_in_place(a);
   HWY_ALIGN float packed[block_k * C * lanes<Full>];
   constexpr std::size_t packed_row = C * lanes<Full>;
   const bool whole = width == packed_row, by_rows = b.column == 1;
   bool is_packed = !whole || !by_rows;  // else the first tile does it while it multiplies
   if (is_packed) pack(d, k, width, b, packed, packed_row);
   std::size_t i = 0, fetched = 0;  // columns of the next strip
-  for (; i + tile_rows <= m; i += tile_rows, rows += tile_rows * k) {
-    if (packs_a) pack_rows(k, a.from(i, 0), rows);
+  for (; i + tile_rows <= m; i += tile_rows, rows += in_place ? 0 : tile_rows * k) {
+    if (packs_a && !in_place) pack_rows(k, a.from(i, 0), rows);
     float* c = to.place(i, j);
     if (!whole) {
-      tile<tile_rows, C, add, false>(d, k, {rows, 1, tile_rows}, packed, packed_row, c, to.row_of_c, width);
+      const Matrix own = in_place ? a.from(i, 0) : Matrix{rows, 1, tile_rows};
+      tile<tile_rows, C, add, false>(d, k, own, packed, packed_row, c, to.row_of_c, width);
       continue;
     }
     const bool is_last = i + 2 * tile_rows > m;
     const auto between = to.between<C>(k, i, j, is_last ? i : i + tile_rows, j);
+    const auto multiply = [&](const float* panel, std::size_t panel_row, auto also) HWY_ATTR {
+      if (in_place) {
+        packed_tile<C, add, RowsInPlace>(k, a.at(i, 0), a.row, panel, panel_row, c, to.row_of_c, also,
+                                         between);
+      } else {
+        packed_tile<C, add, PackedRows>(k, rows, 0, panel, panel_row, c, to.row_of_c, also, between);
+      }
+    };
     if (!is_packed) {
-      packed_tile<C, add>(k, rows, b.data, b.row, c, to.row_of_c, PackB{packed, b.at(rows_ahead, 0), b.row},
-                          between);
+      multiply(b.data, b.row, PackB{packed, b.at(rows_ahead, 0), b.row});
       is_packed = true;
     } else {
-      Fetch fetch{rows, 0};  // nothing new
+      Fetch fetch{packed, 0};  // nothing new
       if (packs_a && a.row == 1) {
         if (!is_last) fetch = {a.at(i + tile_rows, 0), a.column};
       } else if (next_b && fetched < packed_row) {
         fetch = by_rows ? Fetch{next_b + fetched, b.row} : Fetch{next_b + fetched * b.column, cache_line};
         fetched += cache_line;
       }
-      packed_tile<C, add>(k, rows, packed, packed_row, c, to.row_of_c, fetch, between);
+      multiply(packed, packed_row, fetch);
     }
   }
   strip<tile_rows, C>(d, m - i, k, a.from(i, 0), packed, packed_row, to.place(i, j), to.row_of_c, width, add);
@@ -248,7 +291,7 @@ struct Strip {
   }
 };
 
-// The same as product(), with rows of a packed in `scratch`: strip by strip of b.
+// The same as product(), strip by strip of b, with `scratch` for rows of a that are packed.
 void product_by_strips(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b,
                        float* scratch, ToMemory to) {
   const std::size_t block = b.column == 1 ? depth_of_rows(k) : depth_of(k);
@@ -263,6 +306,24 @@ void product_by_strips(std::size_t m, std::size_t n, std::size_t k, const Matrix
         run(m, depth, a.from(0, p), j == 0, scratch, b.from(p, j), next_b, to, j, strip.width);
       });
       j = next;
+    }
+  }
+}
+
+// The same, block by block of a large result where k is cut so often that its sums, read and written for each
+// block of k, had better stay in half of the second-level cache.
+void product_by_blocks(std::size_t m, std::size_t n, std::size_t k, const Matrix& a, const Matrix& b,
+                       float* scratch, ToMemory to) {
+  constexpr std::size_t rows = 256, N = lanes<Full>;
+  const std::size_t room = second_level_cache() / 2 / sizeof(float);
+  if (b.column != 1 || k <= 2 * depth_of_rows(k) || m * n <= room || room < rows * tile_vectors * N) {
+    return product_by_strips(m, n, k, a, b, scratch, to);
+  }
+  const std::size_t columns = (depth_of(n, room / rows) + N - 1) / N * N;
+  for (std::size_t j = 0; j < n; j += columns) {
+    for (std::size_t i = 0; i < m; i += rows) {
+      product_by_strips(std::min(rows, m - i), std::min(columns, n - j), k, a.from(i, 0), b.from(0, j),
+                        scratch, {to.place(i, j), to.row_of_c});
     }
   }
 }

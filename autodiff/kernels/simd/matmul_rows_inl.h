@@ -49,10 +49,10 @@ void product_by_rows(std::size_t m, std::size_t n, std::size_t k, const Matrix& 
         Fetch fetch{rows, 0};  // nothing new
         if (j == 0 && a.row == 1 && i + 2 * tile_rows <= m) fetch = {a.at(i + tile_rows, 0), a.column};
         if (i == 0) {
-          packed_tile<C, false>(k, rows, b.at(0, j), b.row, c, c_row,
-                                PackB{packed, b.at(rows_ahead, j), b.row}, between);
+          packed_tile<C, false, PackedRows>(k, rows, 0, b.at(0, j), b.row, c, c_row,
+                                            PackB{packed, b.at(rows_ahead, j), b.row}, between);
         } else {
-          packed_tile<C, false>(k, rows, packed, packed_row, c, c_row, fetch, between);
+          packed_tile<C, false, PackedRows>(k, rows, 0, packed, packed_row, c, c_row, fetch, between);
         }
       });
       j = next;
