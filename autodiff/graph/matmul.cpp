@@ -181,7 +181,7 @@ class MatmulOp final : public OpBase<MatmulOp> {
     if (calls.count > 1 || !choose(args.backends, &kernels::Backend::matmul, calls.each).matmul_by_element) {
       return 1;
     }
-    return parts_for(calls.each, std::max(calls.each.m, calls.each.n) / grain);
+    return parts_for(calls.each, std::max(calls.each.m, calls.each.n) / least);
   }
   std::optional<Packing> packing(const LaunchArgs& args) const override {
     constexpr int few = 8;
@@ -238,7 +238,9 @@ class MatmulOp final : public OpBase<MatmulOp> {
   }
 
  private:
-  static constexpr int grain = 48;  // rows or columns: a multiple of the kernels' tiles
+  // Rows or columns of a part. It begins where tiles of the kernels can, which is not at multiples of all of
+  // a tile's columns: the parts would differ too much.
+  static constexpr int least = 48, row_grain = 8, column_grain = 16;
 
   // Some rows of c, or some columns, whichever there are more of; rows where parameters are updated, whose
   // kernel wants many columns.
@@ -248,7 +250,7 @@ class MatmulOp final : public OpBase<MatmulOp> {
     d.ldc = d.row_of_c();
     const bool columns = d.n >= d.m && !updates;
     int& size = columns ? d.n : d.m;
-    const auto bound = [whole = size, &args](int part) {
+    const auto bound = [whole = size, grain = columns ? column_grain : row_grain, &args](int part) {
       const std::ptrdiff_t grains = (whole + grain - 1) / grain;
       return std::min(whole, static_cast<int>(grains * part / args.parts) * grain);
     };

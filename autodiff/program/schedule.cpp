@@ -89,7 +89,9 @@ int Compiler::chunks_for(const std::vector<int>& nodes) {
   }
   const double count =
       std::min(operations / operations_per_task, operations / (operations_per_byte * shared_bytes));
-  const int chunks = std::clamp(static_cast<int>(std::min(count, 1.0 * most)), 1, std::max(1, samples_));
+  const double tasks =
+      count > 1.25 ? std::max(count, 2.0) : 1;  // two somewhat small ones are better than one
+  const int chunks = std::clamp(static_cast<int>(std::min(tasks, 1.0 * most)), 1, std::max(1, samples_));
   const int chunk = std::max(1, (samples_ + chunks - 1) / chunks);
   return std::max(1, (samples_ + chunk - 1) / chunk);  // without empty ones at the end
 }
