@@ -7,6 +7,7 @@
 #include "nn/training.h"
 #include "tests/catch.h"
 #include "tests/device.h"
+#include "tests/device_convolutions.h"
 
 using namespace autodiff;
 using namespace tests;
@@ -49,41 +50,28 @@ double moments_error(const std::vector<float>& y, const std::vector<float>& m) {
   return worst;
 }
 
-kernels::Conv2dDims conv(int n, int h, int w, int in, int out, int window, int stride = 1) {
-  const auto size = [&](int x) { return (x + stride - 1) / stride; };
-  return {.n = n,
-          .h = h,
-          .w = w,
-          .in = in,
-          .kh = window,
-          .kw = window,
-          .oh = size(h),
-          .ow = size(w),
-          .out = out,
-          .stride = stride,
-          .top = window / 2,
-          .left = window / 2};
-}
-
 }  // namespace
 
 // A mean far from zero comes from a channel that is constant, of which the window's middle is a thousand.
 TEST_CASE("a convolution that forms the moments of its result gives those of the result, by one kernel") {
   if (no_device("moments of convolutions")) return;
   const kernels::Conv2dDims cases[] = {
-      conv(3, 9, 7, 16, 16, 3),                                    // cells beyond the edges
-      conv(40, 8, 8, 16, 16, 3),                                   // several blocks
-      conv(5, 13, 11, 32, 32, 3),                                  // warps that take turns with channels
-      conv(5, 8, 8, 64, 64, 3),                                    // and two tiles of filters
-      conv(1, 1, 1, 16, 16, 3),                                    // one pixel: no variance
-      conv(3, 9, 7, 16, 32, 3, 2),                                 // stride 2
-      conv(7, 16, 15, 32, 64, 3, 2), conv(3, 9, 9, 16, 48, 1, 2),  // 1 x 1
-      conv(2, 10, 7, 32, 64, 1),     conv(2, 8, 8, 16, 272, 1),    // more filters than a block has threads
-      conv(1040, 2, 2, 16, 64, 1),  // so many blocks that they add up in two rounds
-      conv(3, 32, 33, 3, 16, 3),    // images of few channels
-      conv(2, 7, 5, 1, 20, 3),      // with half a tile of filters
-      conv(140, 5, 5, 1, 20, 3),    // in two rounds
-      conv(2, 4, 5, 3, 132, 3),      conv(5, 2, 2, 3, 16, 3)};
+      centred(3, 9, 7, 16, 16, 3),     // cells beyond the edges
+      centred(40, 8, 8, 16, 16, 3),    // several blocks
+      centred(5, 13, 11, 32, 32, 3),   // warps that take turns with channels
+      centred(5, 8, 8, 64, 64, 3),     // and two tiles of filters
+      centred(1, 1, 1, 16, 16, 3),     // one pixel: no variance
+      centred(3, 9, 7, 16, 32, 3, 2),  // stride 2
+      centred(7, 16, 15, 32, 64, 3, 2),
+      centred(3, 9, 9, 16, 48, 1, 2),  // 1 x 1
+      centred(2, 10, 7, 32, 64, 1),
+      centred(2, 8, 8, 16, 272, 1),    // more filters than a block has threads
+      centred(1040, 2, 2, 16, 64, 1),  // so many blocks that they add up in two rounds
+      centred(3, 32, 33, 3, 16, 3),    // images of few channels
+      centred(2, 7, 5, 1, 20, 3),      // with half a tile of filters
+      centred(140, 5, 5, 1, 20, 3),    // in two rounds
+      centred(2, 4, 5, 3, 132, 3),
+      centred(5, 2, 2, 3, 16, 3)};
   // Devices before compute capability 8.0 have other kernels for most of them.
   const bool has_tensor_cores = kernels::device_info().versions.find("capability 7.") == std::string::npos;
   const kernels::Backend& row = *kernels::cuda_backend();
@@ -168,7 +156,7 @@ TEST_CASE("a convolution that forms the moments of its result gives those of the
 
 TEST_CASE("moments of something else than the convolution before them are those of that") {
   if (no_device("moments of others")) return;
-  const kernels::Conv2dDims d = conv(4, 8, 8, 16, 16, 3);
+  const kernels::Conv2dDims d = centred(4, 8, 8, 16, 16, 3);
   const kernels::Backend& row = *kernels::cuda_backend();
   kernels::DeviceStream work;
   kernels::DeviceMemory x(d.x_size() * 4), w(d.w_size() * 4), y(d.y_size() * 4);
@@ -211,8 +199,8 @@ TEST_CASE("in every precision the moments are those of the result") {
   using enum kernels::Precision;
   for (const kernels::Precision precision : {float32, tf32, bf16}) {
     kernels::set_device_precision(precision);
-    for (const kernels::Conv2dDims& d : {conv(3, 9, 7, 16, 16, 3), conv(3, 9, 7, 64, 32, 3),
-                                         conv(3, 9, 7, 32, 32, 3, 2), conv(3, 9, 7, 32, 32, 1)}) {
+    for (const kernels::Conv2dDims& d : {centred(3, 9, 7, 16, 16, 3), centred(3, 9, 7, 64, 32, 3),
+                                         centred(3, 9, 7, 32, 32, 3, 2), centred(3, 9, 7, 32, 32, 1)}) {
       INFO(static_cast<int>(precision) << ": " << d.in << " to " << d.out << ", window " << d.kh);
       const auto filters = static_cast<std::size_t>(d.out);
       kernels::DeviceStream work;

@@ -20,6 +20,24 @@ inline autodiff::kernels::PointwiseDims chain_of(const autodiff::kernels::cuda::
   return d;
 }
 
+/// With half of the window above and left of the first pixel.
+inline autodiff::kernels::Conv2dDims centred(int n, int h, int w, int in, int out, int window,
+                                             int stride = 1) {
+  const auto size = [&](int x) { return (x + stride - 1) / stride; };
+  return {.n = n,
+          .h = h,
+          .w = w,
+          .in = in,
+          .kh = window,
+          .kw = window,
+          .oh = size(h),
+          .ow = size(w),
+          .out = out,
+          .stride = stride,
+          .top = window / 2,
+          .left = window / 2};
+}
+
 /// A convolution, and whether one kernel is to do it together with a chain.
 struct ConvolutionCase {
   int n, h, w, in, out, window, stride = 1;
@@ -29,22 +47,12 @@ struct ConvolutionCase {
   int top = -9, left = -9, oh = 0, ow = 0;  ///< unless they are those of "same"
 
   autodiff::kernels::Conv2dDims dims() const {
-    const bool is_spread = spread >= 0;
-    const auto size = [&](int x) { return is_spread ? 2 * x - (x > 6 ? 0 : 1) : (x + stride - 1) / stride; };
-    autodiff::kernels::Conv2dDims d{.n = n,
-                                    .h = h,
-                                    .w = w,
-                                    .in = in,
-                                    .kh = window,
-                                    .kw = window,
-                                    .oh = size(h),
-                                    .ow = size(w),
-                                    .out = out,
-                                    .stride = stride,
-                                    .top = window / 2,
-                                    .left = window / 2};
+    autodiff::kernels::Conv2dDims d = centred(n, h, w, in, out, window, stride);
     if (stride == 2 && window == 3) d.top = h % 2, d.left = w % 2;  // as networks have it
-    if (is_spread) d.up = 2, d.top = d.left = spread;
+    if (spread >= 0) {
+      const auto size = [](int x) { return 2 * x - (x > 6 ? 0 : 1); };
+      d.up = 2, d.top = d.left = spread, d.oh = size(h), d.ow = size(w);
+    }
     if (oh > 0) d.top = top, d.left = left, d.oh = oh, d.ow = ow;
     return d;
   }

@@ -1,8 +1,6 @@
 // The figures of a study as CSV.
 #include <fmt/core.h>
 
-#include <cmath>
-
 #include "ev3/cli/report_table.h"
 #include "ev3/cli/run_report.h"
 

@@ -113,11 +113,10 @@ struct Operands {
 };
 
 std::size_t scratch_bytes(const MatmulDims& dims) {
-  const auto m = static_cast<std::size_t>(dims.m), n = static_cast<std::size_t>(dims.n);
-  const auto k = static_cast<std::size_t>(dims.k);
+  const auto [m, n, k, a, b] = Operands(dims, nullptr, nullptr);
   if (!is_large(m, n, k)) return 0;
   if (packs_all_of_b(n, k, dims.transpose_b)) return (n + tile_vectors * lanes<Full>)*k * sizeof(float);
-  if (is_read_in_place(Operands(dims, nullptr, nullptr).a)) return 0;
+  if (is_read_in_place(a)) return 0;
   return m / tile_rows * tile_rows * depth_of(k) * sizeof(float);
 }
 
