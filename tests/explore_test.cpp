@@ -53,14 +53,6 @@ bool equal(const std::vector<Candidate>& a, const std::vector<Candidate>& b) {
          });
 }
 
-bool equal(const nn::OptimizerState& a, const nn::OptimizerState& b) {
-  return a.step == b.step &&
-         std::equal(a.moments.begin(), a.moments.end(), b.moments.begin(), b.moments.end(),
-                    [](const auto& x, const auto& y) {
-                      return std::equal(x.data(), x.data() + x.size(), y.data(), y.data() + y.size());
-                    });
-}
-
 }  // namespace
 
 TEST_CASE("candidates are loss-major, and each takes the batches after those of the one before") {

@@ -12,7 +12,7 @@ namespace {
 
 using Numbers = std::vector<double>;
 
-Numbers values_of(Value v) { return interpret<double>(*v.graph, std::span<const Value>(&v, 1), {})[0]; }
+Numbers interpreted(Value v) { return interpret<double>(*v.graph, std::span<const Value>(&v, 1), {})[0]; }
 
 Value leaf(Graph& g, const Shape& shape, std::vector<float> x) { return g.constant(Tensor(shape, x)); }
 
@@ -21,12 +21,12 @@ Value leaf(Graph& g, const Shape& shape, std::vector<float> x) { return g.consta
 TEST_CASE("the chain rule sums over all paths") {
   Graph g;
   const Value x = leaf(g, {2}, {3, 5});
-  CHECK(values_of(gradient(sum(x * x), x)) == Numbers{6, 10});     // one op twice
-  CHECK(values_of(gradient(sum(x + x + x), x)) == Numbers{3, 3});  // several ops
-  const Value shared = square(x);                                  // x^2 + x^6: 2x + 6x^5
-  CHECK(values_of(gradient(sum(shared + shared * shared * shared), x)) == Numbers{1464, 18760});
+  CHECK(interpreted(gradient(sum(x * x), x)) == Numbers{6, 10});     // one op twice
+  CHECK(interpreted(gradient(sum(x + x + x), x)) == Numbers{3, 3});  // several ops
+  const Value shared = square(x);                                    // x^2 + x^6: 2x + 6x^5
+  CHECK(interpreted(gradient(sum(shared + shared * shared * shared), x)) == Numbers{1464, 18760});
   const Value a = leaf(g, {1, 2}, {1, 2}), square_matrix = leaf(g, {2, 2}, {1, 2, 3, 4});
-  CHECK(values_of(gradient(sum(matmul(matmul(a, square_matrix), square_matrix)), square_matrix)) ==
+  CHECK(interpreted(gradient(sum(matmul(matmul(a, square_matrix), square_matrix)), square_matrix)) ==
         Numbers{3 + 7, 7 + 7, 6 + 10, 14 + 10});  // a^T (M 1)^T + (a M)^T 1^T
 }
 
@@ -34,10 +34,10 @@ TEST_CASE("the gradient of what the loss does not depend on is zeros of its shap
   Graph g;
   const Value x = leaf(g, {2}, {3, 5}), unused = leaf(g, {2, 1}, {1, 1});
   const Value loss = sum(x), later = square(x);
-  CHECK(values_of(gradient(loss, unused)) == Numbers{0, 0});
+  CHECK(interpreted(gradient(loss, unused)) == Numbers{0, 0});
   CHECK(gradient(loss, unused).shape() == Shape{2, 1});
-  CHECK(values_of(gradient(loss, later)) == Numbers{0, 0});  // made after the loss
-  CHECK(values_of(gradient(sum(stop_gradient(x)), x)) == Numbers{0, 0});
+  CHECK(interpreted(gradient(loss, later)) == Numbers{0, 0});  // made after the loss
+  CHECK(interpreted(gradient(sum(stop_gradient(x)), x)) == Numbers{0, 0});
   const Value data = g.input({4, 3});
   CHECK(gradient(loss, data).shape() == data.shape());
   CHECK(gradient(loss, data).batched());  // programs can cut it into chunks like the data
@@ -46,17 +46,17 @@ TEST_CASE("the gradient of what the loss does not depend on is zeros of its shap
 TEST_CASE("gradients by intermediate values, by the loss itself, by one value twice") {
   Graph g;
   const Value x = leaf(g, {2}, {3, 5}), y = square(x), z = y * x, loss = sum(z);
-  CHECK(values_of(gradient(loss, y)) == Numbers{3, 5});
-  CHECK(values_of(gradient(loss, z)) == Numbers{1, 1});
-  CHECK(values_of(gradient(loss, loss)) == Numbers{1});
+  CHECK(interpreted(gradient(loss, y)) == Numbers{3, 5});
+  CHECK(interpreted(gradient(loss, z)) == Numbers{1, 1});
+  CHECK(interpreted(gradient(loss, loss)) == Numbers{1});
   // A total derivative even where another asked-for value lies on the path.
   const std::vector<Value> both = gradient(loss, std::vector<Value>{x, y, x});
   REQUIRE(both.size() == 3);
-  CHECK(values_of(both[0]) == Numbers{27, 75});
-  CHECK(values_of(both[1]) == Numbers{3, 5});
-  CHECK(values_of(both[2]) == Numbers{27, 75});
+  CHECK(interpreted(both[0]) == Numbers{27, 75});
+  CHECK(interpreted(both[1]) == Numbers{3, 5});
+  CHECK(interpreted(both[2]) == Numbers{27, 75});
   CHECK(gradient(loss, std::vector<Value>{}).empty());
-  CHECK(values_of(gradient(reshape(loss, {1, 1}), x)) == Numbers{27, 75});  // any shape of one element
+  CHECK(interpreted(gradient(reshape(loss, {1, 1}), x)) == Numbers{27, 75});  // any shape of one element
 }
 
 TEST_CASE("gradients of gradients") {
@@ -66,7 +66,7 @@ TEST_CASE("gradients of gradients") {
   const Numbers want[] = {{80}, {160}, {240}, {240}, {120}, {0}};
   for (const Numbers& derivative : want) {
     d = gradient(d, x);
-    CHECK(values_of(d) == derivative);
+    CHECK(interpreted(d) == derivative);
   }
 }
 
@@ -75,7 +75,7 @@ TEST_CASE("a chain of 100,000 ops is differentiated, interpreted and freed witho
   const Value x = leaf(g, {2}, {1, 2});
   Value y = x;
   for (int i = 0; i < 100000; ++i) y = shift(y, 0.5f);
-  CHECK(values_of(gradient(sum(y * x), x)) == Numbers{50002, 50004});
+  CHECK(interpreted(gradient(sum(y * x), x)) == Numbers{50002, 50004});
 }
 
 TEST_CASE("a chain of 5,000 ops is compiled and run in the memory of two values") {

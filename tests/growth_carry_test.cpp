@@ -56,38 +56,38 @@ void check_carry(const Growth& growth, const nn::Network& net, NameOf name_of) {
 
 std::string same(const std::string& name) { return name; }
 
-const nn::Mlp mlp{.inputs = {3}, .hidden = {4, 2}, .classes = 3};
-const nn::Cnn cnn{.inputs = {6, 9, 2}, .stages = {{3}, {2}}, .hidden = {4}, .classes = 3};
-const nn::ResNet resnet{.inputs = {8, 8, 2}, .filters = 3, .blocks = {1, 2}, .classes = 4};
+const nn::Mlp two_layers{.inputs = {3}, .hidden = {4, 2}, .classes = 3};
+const nn::Cnn two_stages{.inputs = {6, 9, 2}, .stages = {{3}, {2}}, .hidden = {4}, .classes = 3};
+const nn::ResNet two_groups{.inputs = {8, 8, 2}, .filters = 3, .blocks = {1, 2}, .classes = 4};
 
 }  // namespace
 
 TEST_CASE("moments are carried into a wider network") {
-  check_carry(Widen{}, mlp, same);
-  check_carry(Widen{1.5}, cnn, same);
-  check_carry(Widen{}, resnet, same);
-  check_carry(Widen{2, NewUnits::scale_zero}, resnet, same);
-  nn::ResNet bottleneck = resnet;
+  check_carry(Widen{}, two_layers, same);
+  check_carry(Widen{1.5}, two_stages, same);
+  check_carry(Widen{}, two_groups, same);
+  check_carry(Widen{2, NewUnits::scale_zero}, two_groups, same);
+  nn::ResNet bottleneck = two_groups;
   bottleneck.bottleneck = true;
   check_carry(Widen{}, bottleneck, same);
 }
 
 TEST_CASE("moments are carried into a deeper network, behind the new layer with their own layer") {
-  check_carry(Deepen{1}, mlp, [](std::string name) {
+  check_carry(Deepen{1}, two_layers, [](std::string name) {
     if (name.starts_with("dense3")) name[5] = '4';
     if (name.starts_with("dense2")) name[5] = '3';
     return name;
   });
-  check_carry(Deepen{2}, mlp,
+  check_carry(Deepen{2}, two_layers,
               [](std::string name) { return name.starts_with("dense3") ? "dense4" + name.substr(6) : name; });
-  check_carry(Deepen{1}, cnn,
+  check_carry(Deepen{1}, two_stages,
               [](std::string name) { return name.starts_with("conv2") ? "conv3" + name.substr(5) : name; });
-  check_carry(Deepen{2}, cnn, same);  // after the last convolution: conv3 is new
-  check_carry(Deepen{3}, cnn,
+  check_carry(Deepen{2}, two_stages, same);  // after the last convolution: conv3 is new
+  check_carry(Deepen{3}, two_stages,
               [](std::string name) { return name.starts_with("dense2") ? "dense3" + name.substr(6) : name; });
-  check_carry(DeepenStage{1}, resnet, same);
-  check_carry(DeepenStage{2}, resnet, same);
-  check_carry(DeepenAll{}, resnet, same);
+  check_carry(DeepenStage{1}, two_groups, same);
+  check_carry(DeepenStage{2}, two_groups, same);
+  check_carry(DeepenAll{}, two_groups, same);
 }
 
 TEST_CASE("optimizers that are carried over a growth go on with their moments and with their schedule") {

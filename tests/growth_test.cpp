@@ -42,7 +42,7 @@ std::vector<Growth> all_deepenings(const nn::Cnn& of) {
 
 std::string layer(std::size_t i) { return "dense" + std::to_string(i); }
 
-const nn::Mlp net{.inputs = {3}, .hidden = {4, 2, 5}, .classes = 3};
+const nn::Mlp three_layers{.inputs = {3}, .hidden = {4, 2, 5}, .classes = 3};
 const nn::Mlp straight{.inputs = {3}, .hidden = {}, .classes = 3};
 
 }  // namespace
@@ -66,7 +66,7 @@ TEST_CASE("expanding preserves the function") {
 
 TEST_CASE("growth after growth preserves the function") {
   for (const nn::Network& first :
-       {nn::Network(net),
+       {nn::Network(three_layers),
         nn::Network(nn::Cnn{.inputs = {5, 6, 2}, .stages = {{3}, {2, 2}}, .hidden = {4}})}) {
     nn::Network current = first;
     nn::Parameters params = random_parameters(current, {1});
@@ -83,23 +83,23 @@ TEST_CASE("growth after growth preserves the function") {
 
 TEST_CASE("every hidden width becomes int(factor w) + 1") {
   const auto widths = [](double factor) {
-    return std::get<nn::Mlp>(plan(Widen{factor}, net, {}).larger).hidden;
+    return std::get<nn::Mlp>(plan(Widen{factor}, three_layers, {}).larger).hidden;
   };
   CHECK(widths(2) == std::vector<int>{9, 5, 11});
   CHECK(widths(1) == std::vector<int>{5, 3, 6});
   CHECK(widths(1.5) == std::vector<int>{7, 4, 8});  // 6, 3, 7.5
-  const GrowthPlan chosen = plan(Widen{}, net, {});
+  const GrowthPlan chosen = plan(Widen{}, three_layers, {});
   CHECK(chosen.kind == "widen");
-  CHECK(std::get<nn::Mlp>(chosen.larger).inputs == net.inputs);
+  CHECK(std::get<nn::Mlp>(chosen.larger).inputs == three_layers.inputs);
   CHECK(std::get<nn::Mlp>(chosen.larger).classes == 3);
 }
 
 TEST_CASE(
     "a widened net has old weights in the leading block, zero rows to old units, fresh values elsewhere") {
-  const nn::Parameters params = random_parameters(net, {1});
-  const GrowthPlan chosen = plan(Widen{}, net, {});
+  const nn::Parameters params = random_parameters(three_layers, {1});
+  const GrowthPlan chosen = plan(Widen{}, three_layers, {});
   const nn::Parameters fresh = random_parameters(chosen.larger, {2});
-  const nn::Parameters larger = grow(chosen, net, params, fresh);
+  const nn::Parameters larger = grow(chosen, three_layers, params, fresh);
   const std::vector<std::size_t> old_widths{3, 4, 2, 5, 3}, new_widths{3, 9, 5, 11, 3};
   for (std::size_t l = 1; l <= 4; ++l) {
     const std::string kernel = layer(l) + ".kernel", bias = layer(l) + ".bias";
@@ -126,15 +126,15 @@ TEST_CASE(
 }
 
 TEST_CASE("a deepened net has an identity where it was told, and the old layers around it") {
-  const nn::Parameters params = random_parameters(net, {1});
+  const nn::Parameters params = random_parameters(three_layers, {1});
   for (int at = 1; at <= 3; ++at) {
-    const GrowthPlan chosen = plan(Deepen{at}, net, {});
+    const GrowthPlan chosen = plan(Deepen{at}, three_layers, {});
     CHECK(chosen.kind == "deepen");
     CHECK(chosen.layer == at);
-    std::vector<int> widths = net.hidden;
-    widths.insert(widths.begin() + at, net.hidden[static_cast<std::size_t>(at - 1)]);
+    std::vector<int> widths = three_layers.hidden;
+    widths.insert(widths.begin() + at, three_layers.hidden[static_cast<std::size_t>(at - 1)]);
     CHECK(std::get<nn::Mlp>(chosen.larger).hidden == widths);
-    const nn::Parameters larger = grow(chosen, net, params, random_parameters(chosen.larger, {2}));
+    const nn::Parameters larger = grow(chosen, three_layers, params, random_parameters(chosen.larger, {2}));
     for (std::size_t l = 1; l <= 4; ++l) {
       const std::size_t to = l > static_cast<std::size_t>(at) ? l + 1 : l;
       for (const char* part : {".kernel", ".bias"}) {
@@ -158,10 +158,10 @@ TEST_CASE("choices are uniform: the layer that is deepened, and widen or deepen"
   std::vector<int> layers(4);
   int widened = 0;
   for (std::uint64_t i = 0; i < draws; ++i) {
-    ++layers[static_cast<std::size_t>(plan(Deepen{}, net, {i}).layer)];
-    const GrowthPlan expansion = plan(Expand{}, net, {i});
+    ++layers[static_cast<std::size_t>(plan(Deepen{}, three_layers, {i}).layer)];
+    const GrowthPlan expansion = plan(Expand{}, three_layers, {i});
     widened += expansion.kind == "widen";
-    CHECK(plan(Expand{}, net, {i}).larger == expansion.larger);  // a function of the seed
+    CHECK(plan(Expand{}, three_layers, {i}).larger == expansion.larger);  // a function of the seed
   }
   // Five standard deviations: 5 sqrt(3000 x 1/3 x 2/3) = 129, and 5 sqrt(3000 / 4) = 137.
   for (std::size_t l = 1; l <= 3; ++l) CHECK(std::abs(layers[l] - 1000) < 129);
@@ -172,7 +172,7 @@ TEST_CASE("which layer an expansion deepens is independent of whether it deepens
   std::vector<int> layers(4);
   int deepened = 0;
   for (std::uint64_t i = 0; i < 3000; ++i) {
-    const GrowthPlan expansion = plan(Expand{}, net, {i});
+    const GrowthPlan expansion = plan(Expand{}, three_layers, {i});
     if (expansion.kind != "deepen") continue;
     ++deepened;
     ++layers[static_cast<std::size_t>(expansion.layer)];
@@ -187,13 +187,16 @@ TEST_CASE("what cannot grow is refused") {
   CHECK_THAT(error(Widen{}, straight), ContainsSubstring("mlp 3-3 has no hidden layer"));
   CHECK_THAT(error(Deepen{}, straight), ContainsSubstring("mlp 3-3 has no hidden layer"));
   CHECK_THAT(error(Expand{}, straight), ContainsSubstring("mlp 3-3 has no hidden layer"));
-  CHECK_THAT(error(Deepen{4}, net), ContainsSubstring("from 1 to 3 of mlp 3-4-2-5-3, got 4"));
-  CHECK_THAT(error(Widen{1e9}, net), ContainsSubstring("beyond 10^9"));
+  CHECK_THAT(error(Deepen{4}, three_layers), ContainsSubstring("from 1 to 3 of mlp 3-4-2-5-3, got 4"));
+  CHECK_THAT(error(Widen{1e9}, three_layers), ContainsSubstring("beyond 10^9"));
   CHECK_THAT(error_of([] { check(Growth(Widen{0.5})); }), ContainsSubstring("factor of at least 1, got 0.5"));
   CHECK_THAT(error_of([] { check(Growth(Expand{NAN})); }), ContainsSubstring("factor"));
   CHECK_THAT(error_of([] { check(Growth(Deepen{0})); }), ContainsSubstring("from 1 on, got 0"));
-  const GrowthPlan chosen = plan(Widen{}, net, {});
-  CHECK_THAT(error_of([&] { grow(chosen, net, random_parameters(net, {1}), random_parameters(net, {2})); }),
+  const GrowthPlan chosen = plan(Widen{}, three_layers, {});
+  CHECK_THAT(error_of([&] {
+               grow(chosen, three_layers, random_parameters(three_layers, {1}),
+                    random_parameters(three_layers, {2}));
+             }),
              ContainsSubstring("not those of mlp 3-9-5-11-3"));
 }
 

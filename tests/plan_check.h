@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -218,6 +219,11 @@ class PlanWalk {
     return plan_.device == autodiff::Device::cpu ? node : first_of(node);
   }
   int first_of(int node) const {
+    int& first = first_.emplace(node, -1).first->second;
+    if (first < 0) first = find_first_of(node);
+    return first;
+  }
+  int find_first_of(int node) const {
     const autodiff::Node& n = graph_.node(node);
     if (!n.op) return node;
     const auto same = [&](const autodiff::Node& o) {
@@ -239,6 +245,7 @@ class PlanWalk {
   const autodiff::Graph& graph_;
   bool backwards_, late_;
   int first_output_;
+  mutable std::unordered_map<int, int> first_;  // of those asked for
   std::vector<int> paint_;
   std::vector<int> copied_;  // bases of outputs that are copies; they are painted with the base, negative
   std::map<int, std::pair<std::size_t, std::size_t>> packed_;  // by node: which input, and how many words

@@ -10,6 +10,7 @@
 #include "tests/guards.h"
 #include "tests/op_cases.h"
 #include "tests/plan_check.h"
+#include "tests/programs.h"
 
 using namespace autodiff;
 using namespace tests;
@@ -17,9 +18,9 @@ using namespace tests;
 namespace {
 
 // Grows a graph op by op. Values stay of moderate size: products are squashed.
-class Grower {
+class GraphGrower {
  public:
-  Grower(Graph& graph, Seed seed) : sources{graph}, random_(seed) {
+  GraphGrower(Graph& graph, Seed seed) : sources{graph}, random_(seed) {
     constexpr int batches[] = {1, 2, 5, 7, 16, 37, 128};
     samples_ = batches[below(7)];
     pool_ = {sources.batch({samples_, size()}), sources.batch({samples_, size(), 2}), sources.fixed({size()}),
@@ -143,11 +144,6 @@ class Grower {
   std::vector<Value> pool_;
 };
 
-std::vector<float> output_of(const Program& program, Value v) {
-  const auto view = program.value(v);
-  return {view.data, view.data + view.shape.size()};
-}
-
 }  // namespace
 
 TEST_CASE(
@@ -157,7 +153,7 @@ TEST_CASE(
   int again = 0;
   for (std::uint64_t seed = 0; seed < 600; ++seed) {
     Graph g;
-    Grower grower(g, Seed{seed});
+    GraphGrower grower(g, Seed{seed});
     std::vector<Value> outputs;
     for (int i = 1 + grower.below(3); i > 0; --i) outputs.push_back(grower.any());
     if (grower.below(2)) {

@@ -71,17 +71,6 @@ std::vector<std::string> operator+(std::vector<std::string> a, const std::vector
 }
 
 /// All files that must not depend on when and where they were made.
-std::map<std::string, std::string> contents(const fs::path& folder) {
-  std::map<std::string, std::string> out;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    const std::string name = fs::relative(entry.path(), folder).string();
-    if (entry.is_regular_file() && !name.starts_with("metrics") && !name.starts_with("events") &&
-        name != "env.txt")
-      out[name] = content_of(entry.path());
-  }
-  return out;
-}
-
 // Runs `arguments` as a whole, and again killed at 20 random moments and resumed each time, with 1, 2 and 3
 // threads in turn: the same bytes. The files of the whole run.
 std::map<std::string, std::string> same_after_kills(const std::vector<std::string>& arguments,
@@ -90,7 +79,7 @@ std::map<std::string, std::string> same_after_kills(const std::vector<std::strin
   const Clock::time_point start = Clock::now();
   REQUIRE(run_to_end(arguments + std::vector<std::string>{"--out", whole.string()}) == 0);
   const double duration = Seconds(Clock::now() - start).count();
-  auto expected = contents(whole);
+  auto expected = lasting_files(whole);
   const auto lines = [](const fs::path& file) {
     const std::string text = content_of(file);
     return std::count(text.begin(), text.end(), '\n');
@@ -114,7 +103,7 @@ std::map<std::string, std::string> same_after_kills(const std::vector<std::strin
       before_folder += code != 0 && !fs::exists(folder);
       REQUIRE(kills < 500);
     }
-    CHECK(contents(folder) == expected);
+    CHECK(lasting_files(folder) == expected);
     for (const char* metrics : {"metrics.jsonl", "metrics.csv"}) {
       CHECK(lines(folder / metrics) == lines(whole / metrics));
     }
@@ -199,7 +188,7 @@ TEST_CASE("an interrupted run says so, exits with 130 and goes on exactly", "[sl
     CHECK(process.wait(0, signal) == 130);
   }
   REQUIRE(run_to_end({"--resume", broken.string(), "--quiet"}) == 0);
-  CHECK(contents(broken) == contents(whole));
+  CHECK(lasting_files(broken) == lasting_files(whole));
 }
 
 TEST_CASE("a write that fails in the middle of a run loses nothing", "[slow]") {
@@ -218,7 +207,7 @@ TEST_CASE("a write that fails in the middle of a run loses nothing", "[slow]") {
   CHECK_THAT(message, ContainsSubstring("cannot write " + full) && ContainsSubstring("go on with: ") &&
                           ContainsSubstring("ev3 run --resume " + full));
   CHECK(std::count(message.begin(), message.end(), '\n') == 1);
-  for (const auto& [name, content] : contents(full)) CHECK_FALSE(name.ends_with(".tmp"));
+  for (const auto& [name, content] : lasting_files(full)) CHECK_FALSE(name.ends_with(".tmp"));
   REQUIRE(run_to_end({"--resume", full, "--quiet"}) == 0);
-  CHECK(contents(full) == contents(whole));
+  CHECK(lasting_files(full) == lasting_files(whole));
 }

@@ -14,7 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // A run of a fraction of a second that grows.
-const std::string small =
+const std::string growing =
     "--set data.name=moons --set data.samples=600 --set \"model.hidden=[4]\" --set rounds=6 "
     "--set explore.trajectory_length=20 --set adapt.rounds_before_growth=1 "
     "--set pools.explore=0.4 --set pools.adapt=0.2 ";
@@ -26,24 +26,12 @@ std::vector<std::string> lines(const std::string& text) {
   return out;
 }
 
-/// Every file below a folder with its content, but for those that tell times.
-std::map<std::string, std::string> contents(const fs::path& folder) {
-  std::map<std::string, std::string> out;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (!entry.is_regular_file()) continue;
-    const std::string name = fs::relative(entry.path(), folder).string();
-    if (!name.starts_with("metrics") && !name.starts_with("events") && name != "env.txt")
-      out[name] = content_of(entry.path());
-  }
-  return out;
-}
-
 }  // namespace
 
 TEST_CASE("a run prints a line a round and leaves a complete folder") {
   const TempFolder temp;
   const std::string out = temp / "r";
-  const Outcome outcome = ev3_command("run " + small + "--out " + out);
+  const Outcome outcome = ev3_command("run " + growing + "--out " + out);
   REQUIRE(outcome.code == 0);
   CHECK(outcome.err.empty());
   const auto printed = lines(outcome.out);
@@ -91,19 +79,19 @@ TEST_CASE("a run prints a line a round and leaves a complete folder") {
 TEST_CASE("a model and a checkpoint do not depend on threads, place or time") {
   const TempFolder temp;
   for (const std::string threads : {"1", "2", "3"}) {
-    REQUIRE(
-        ev3_command("run --quiet " + small + "--threads " + threads + " --out " + std::string(temp / threads))
-            .code == 0);
-    CHECK(contents(temp / threads) == contents(temp / "1"));
+    REQUIRE(ev3_command("run --quiet " + growing + "--threads " + threads + " --out " +
+                        std::string(temp / threads))
+                .code == 0);
+    CHECK(lasting_files(temp / threads) == lasting_files(temp / "1"));
   }
 }
 
 TEST_CASE("--quiet says the result only, --dry-run writes nothing") {
   const TempFolder temp;
-  const Outcome quiet = ev3_command("run --quiet " + small + "--out " + std::string(temp / "q"));
+  const Outcome quiet = ev3_command("run --quiet " + growing + "--out " + std::string(temp / "q"));
   CHECK(lines(quiet.out).size() == 3);
   CHECK_THAT(quiet.out, ContainsSubstring("best  stable model of round "));
-  const Outcome dry = ev3_command("run --dry-run " + small + "--out " + std::string(temp / "d"));
+  const Outcome dry = ev3_command("run --dry-run " + growing + "--out " + std::string(temp / "d"));
   CHECK(dry.code == 0);
   CHECK_THAT(dry.out, ContainsSubstring("trajectory_length = 20") &&
                           ContainsSubstring("parameters      22") &&
@@ -115,22 +103,22 @@ TEST_CASE("--quiet says the result only, --dry-run writes nothing") {
 TEST_CASE("a run goes on for more rounds as if they had been asked for at first") {
   const TempFolder temp;
   const std::string once = temp / "once", twice = temp / "twice";
-  REQUIRE(ev3_command("run --quiet " + small + "--out " + once).code == 0);
-  REQUIRE(ev3_command("run --quiet " + small + "--rounds 3 --out " + twice).code == 0);
-  const auto before = contents(twice);
+  REQUIRE(ev3_command("run --quiet " + growing + "--out " + once).code == 0);
+  REQUIRE(ev3_command("run --quiet " + growing + "--rounds 3 --out " + twice).code == 0);
+  const auto before = lasting_files(twice);
   const Outcome finished = ev3_command("run --resume " + twice);
   CHECK(finished.code == 0);
   CHECK_THAT(finished.out,
              ContainsSubstring("finished already, after 3 rounds") && ContainsSubstring("--rounds 6"));
-  CHECK(contents(twice) == before);
+  CHECK(lasting_files(twice) == before);
   const Outcome more = ev3_command("run --rounds 6 --resume " + twice);
   CHECK_THAT(more.out, ContainsSubstring("going on after round 3 of 6"));
-  CHECK(contents(twice) == contents(once));
+  CHECK(lasting_files(twice) == lasting_files(once));
 }
 
 TEST_CASE("a record written as JSON is read back as it was") {
   const TempFolder temp;
-  REQUIRE(ev3_command("run --quiet " + small + "--out " + std::string(temp / "r")).code == 0);
+  REQUIRE(ev3_command("run --quiet " + growing + "--out " + std::string(temp / "r")).code == 0);
   bool grown = false;
   for (const std::string& line : lines(content_of(temp / "r" / "rounds.jsonl"))) {
     const ev3::cli::Round round = ev3::cli::round_from_json(line, "here");

@@ -13,20 +13,12 @@ using namespace wrong_input;
 const std::string quick =
     "--set rounds=4 --set explore.trajectory_length=15 --set assess.batches=2 --set "
     "'adapt={batches=4,alpha=1.0}' ";
-const std::string dropout =
+const std::string with_dropout =
     "--set 'model={family=\"sequential\",layer=[{kind=\"conv2d\",filters=4,bias=false},{kind=\"batch_norm\"},"
     "{kind=\"relu\"},{kind=\"max_pool\"},{kind=\"dropout\",rate=0.3},{kind=\"flatten\"},{kind=\"dense\"}]}'"
     " " +
     quick;
 const std::string vit = "--set 'model={family=\"vit\",patch=4,width=8,heads=2,depth=1,mlp=8}' " + quick;
-
-std::map<std::string, std::string> contents(const fs::path& folder) {
-  std::map<std::string, std::string> out;
-  for (const auto& [name, content] : snapshot(folder)) {
-    if (!name.starts_with("metrics") && !name.starts_with("events") && name != "env.txt") out[name] = content;
-  }
-  return out;
-}
 
 std::string succeeds(const std::string& arguments) {
   const Outcome outcome = ev3_command(arguments);
@@ -49,14 +41,14 @@ TEST_CASE("a run with dropout does not depend on threads, and goes on exactly wh
   const TempFolder temp;
   const std::string base = (temp / "x").string();
   for (const std::string threads : {"1", "2", "3"}) {
-    succeeds("run " + dropout + "--quiet --threads " + threads + " --out " + base + threads);
-    CHECK(contents(base + threads) == contents(base + "1"));
+    succeeds("run " + with_dropout + "--quiet --threads " + threads + " --out " + base + threads);
+    CHECK(lasting_files(base + threads) == lasting_files(base + "1"));
   }
-  succeeds("run " + dropout + "--rounds 2 --quiet --out " + base + "resumed");
+  succeeds("run " + with_dropout + "--rounds 2 --quiet --out " + base + "resumed");
   succeeds("run --quiet --rounds 4 --threads 2 --resume " + base + "resumed");
-  CHECK(contents(base + "resumed") == contents(base + "1"));
+  CHECK(lasting_files(base + "resumed") == lasting_files(base + "1"));
   // Without dropout it is another run.
-  succeeds("run " + dropout + "--set model.layer.4.rate=0 --quiet --out " + base + "plain");
+  succeeds("run " + with_dropout + "--set model.layer.4.rate=0 --quiet --out " + base + "plain");
   CHECK(content_of(base + "plain/rounds.jsonl") != content_of(base + "1/rounds.jsonl"));
 }
 
@@ -64,7 +56,7 @@ TEST_CASE("eval, show, report and teachers take networks of one's own") {
   const TempFolder temp;
   for (const bool transformer : {false, true}) {
     const std::string folder = (temp / (transformer ? "vit" : "sequential")).string();
-    succeeds("run " + (transformer ? vit : dropout) + "--quiet --out " + folder);
+    succeeds("run " + (transformer ? vit : with_dropout) + "--quiet --out " + folder);
     const std::string model = folder + "/model.safetensors", config = folder + "/config.toml";
     const auto eval = nlohmann::json::parse(succeeds("eval " + model + " --data " + config + " --json"));
     CHECK(eval["network"]["family"] == (transformer ? "vit" : "sequential"));
@@ -90,7 +82,7 @@ TEST_CASE("what a network with dropout says of images is recorded without dropou
   const fs::path folder = temp / "x";
   make_cifar10(folder / "ten", 20);
   const auto in = [&folder](const std::string& arguments) { return with_folder(arguments, folder); };
-  succeeds(in("run " + dropout +
+  succeeds(in("run " + with_dropout +
               "--set data.name=cifar10 --set data.path=@/ten --set data.batch=8 --set data.shrink=4 "
               "--set pools.test=0 --set rounds=1 --quiet --out @/run"));
   const std::string record =
@@ -102,8 +94,8 @@ TEST_CASE("what a network with dropout says of images is recorded without dropou
 
 TEST_CASE("a recorded piece of a run has no masks of dropout") {
   const TempFolder temp;
-  const Outcome outcome = ev3_command("run " + dropout + "--quiet --record-bundle " + (temp / "b").string() +
-                                      " --out " + (temp / "r").string());
+  const Outcome outcome = ev3_command("run " + with_dropout + "--quiet --record-bundle " +
+                                      (temp / "b").string() + " --out " + (temp / "r").string());
   CHECK(outcome.code == 2);
   CHECK_THAT(outcome.err, ContainsSubstring("bundle: the format has no masks of dropout"));
 }

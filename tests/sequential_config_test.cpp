@@ -9,7 +9,7 @@ using namespace ev3::cli;
 
 namespace {
 
-const std::string example = EV3_SOURCE_DIR "/configs/digits-cnn.toml";
+const std::string digits_cnn = EV3_SOURCE_DIR "/configs/digits-cnn.toml";
 
 Experiment parse(const std::string& text, const std::vector<std::string>& overrides = {}) {
   return parse_experiment(text, "c.toml", overrides);
@@ -33,7 +33,7 @@ nn::Network network(const Experiment& experiment) {
 }  // namespace
 
 TEST_CASE("a sequential network is read layer by layer") {
-  const Experiment e = read_experiment(example);
+  const Experiment e = read_experiment(digits_cnn);
   const nn::Sequential want{
       .inputs = {8, 8, 1},
       .layers = {nn::Conv2d{.filters = 8, .bias = false}, nn::BatchNorm{}, nn::Relu{},
@@ -41,7 +41,7 @@ TEST_CASE("a sequential network is read layer by layer") {
                  nn::MaxPool{}, nn::Flatten{}, nn::Dropout{0.25}, nn::Dense{}},
       .classes = 10};
   CHECK(network(e) == nn::Network(want));
-  const Experiment set = read_experiment(example, {"model.layer.0.filters=12", "model.layer.6.rate=0"});
+  const Experiment set = read_experiment(digits_cnn, {"model.layer.0.filters=12", "model.layer.6.rate=0"});
   CHECK(std::get<nn::Conv2d>(set.model.layers[0].form).filters == 12);
   CHECK(std::get<nn::Dropout>(set.model.layers[6].form).rate == 0);
   CHECK(identity(set) != identity(e));
@@ -50,7 +50,7 @@ TEST_CASE("a sequential network is read layer by layer") {
 
 TEST_CASE("networks of one's own written back are the same") {
   for (const std::string& text :
-       {content_of(example), all, all + "[explore]\ntrajectory_length = 3",
+       {content_of(digits_cnn), all, all + "[explore]\ntrajectory_length = 3",
         std::string("[model]\nfamily = \"vit\"\npatch = 4\nwidth = 12\ndepth = 3\nheads = 3\nmlp = 7")}) {
     const Experiment first = parse(text);
     const std::string written = to_toml(first);

@@ -8,7 +8,7 @@ using nn::Sequential;
 
 namespace {
 
-const Sequential everything{
+const Sequential every_layer{
     .inputs = {9, 8, 2},
     .layers = {nn::Conv2d{.filters = 6, .kernel = 2, .stride = 2, .padding = nn::valid}, nn::BatchNorm{},
                nn::Relu{},
@@ -22,14 +22,14 @@ const Sequential everything{
 }  // namespace
 
 TEST_CASE("a sequential network comes back from its description, and models with it") {
-  const std::string json = nn::to_json(everything);
+  const std::string json = nn::to_json(every_layer);
   CHECK(json.starts_with(
       R"({"family":"sequential","inputs":[9,8,2],"layers":[{"kind":"conv2d","filters":6,"kernel":2,"stride":2,)"
       R"("padding":"valid","dilation":1,"groups":1,"bias":true},{"kind":"batch_norm"},)"));
-  CHECK(nn::network_from_json(json, "here") == nn::Network(everything));
+  CHECK(nn::network_from_json(json, "here") == nn::Network(every_layer));
   const Sequential other{.layers = {nn::Conv2d{.padding = {2}}, nn::Flatten{}, nn::Dense{}}};
   CHECK(nn::network_from_json(nn::to_json(other), "here") == nn::Network(other));
-  CHECK(nn::Network(other) != nn::Network(everything));
+  CHECK(nn::Network(other) != nn::Network(every_layer));
   const nn::Network vit = nn::Vit{.patch = 4, .width = 12, .depth = 3, .heads = 3, .mlp = 7, .classes = 5};
   CHECK(nn::to_json(vit) ==
         R"({"family":"vit","inputs":[8,8,1],"patch":4,"width":12,"depth":3,"heads":3,"mlp":7,"classes":5})");
@@ -41,10 +41,10 @@ TEST_CASE("a sequential network comes back from its description, and models with
             "here") == nn::Network(other));
 
   const TempFolder temp;
-  const nn::Parameters params = tests::random_parameters(everything, {1});
-  nn::write_model(temp / "m.safetensors", everything, params);
+  const nn::Parameters params = tests::random_parameters(every_layer, {1});
+  nn::write_model(temp / "m.safetensors", every_layer, params);
   const nn::ModelFile model = nn::read_model(temp / "m.safetensors");
-  CHECK(model.network == nn::Network(everything));
+  CHECK(model.network == nn::Network(every_layer));
   CHECK(model.parameters == params);
 }
 

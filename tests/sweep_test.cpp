@@ -20,17 +20,6 @@ const std::string base =
     "--set explore.trajectory_length=20 --set adapt.rounds_before_growth=1 ";
 
 /// Every file of a run with its content, but for those that tell times.
-std::map<std::string, std::string> contents(const fs::path& folder) {
-  std::map<std::string, std::string> out;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    const std::string name = fs::relative(entry.path(), folder).string();
-    const std::string file = entry.path().filename().string();
-    const bool tells_times = file.starts_with("metrics") || file.starts_with("events") || file == "env.txt";
-    if (entry.is_regular_file() && !tells_times) out[name] = content_of(entry.path());
-  }
-  return out;
-}
-
 int count_of(const std::string& text, const std::string& part) {
   int count = 0;
   for (std::size_t at = 0; (at = text.find(part, at)) != text.npos; at += part.size()) ++count;
@@ -116,15 +105,15 @@ TEST_CASE("the runs of a sweep are those of ev3 run, byte by byte, in any number
       REQUIRE(ev3_command("run --quiet " + base + "--set assess.alpha=" + alpha + " --seed " + seed +
                           " --out " + single)
                   .code == 0);
-      CHECK(contents(temp / "a" / name) == contents(single));
-      CHECK(contents(temp / "b" / name) == contents(single));
+      CHECK(lasting_files(temp / "a" / name) == lasting_files(single));
+      CHECK(lasting_files(temp / "b" / name) == lasting_files(single));
     }
   }
-  const auto before = contents(out);
+  const auto before = lasting_files(out);
   const Outcome again = ev3_command("sweep " + arguments + "--out " + out);
   CHECK(again.code == 0);
   CHECK_THAT(again.out, ContainsSubstring("4 runs (4 finished already)") && !ContainsSubstring("1/4"));
-  CHECK(contents(out) == before);
+  CHECK(lasting_files(out) == before);
 }
 
 TEST_CASE("a run that fails does not stop the others, and is tried again") {
@@ -177,7 +166,7 @@ TEST_CASE("killed and interrupted again and again, a sweep ends with the same by
   // Libraries of a device take a while to load.
   const double startup = std::min(seconds_of("--version"), seconds_of("--version"));
   const double duration = seconds_of("sweep --quiet " + arguments + std::string(temp / "whole")) - startup;
-  const auto expected = contents(temp / "whole");
+  const auto expected = lasting_files(temp / "whole");
   CHECK(count_of(content_of(temp / "whole" / "sweep.toml"), "[[grid]]") == 1);
 
   for (const std::string signal : {"KILL", "INT", "TERM"}) {
@@ -196,7 +185,7 @@ TEST_CASE("killed and interrupted again and again, a sweep ends with the same by
     }
     CHECK(stops > 0);
     INFO(signal << " " << stops);
-    CHECK(contents(out) == expected);
+    CHECK(lasting_files(out) == expected);
   }
 }
 

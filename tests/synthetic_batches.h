@@ -2,6 +2,7 @@
 // guard.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -89,6 +90,13 @@ inline nn::Metric told_metric() {
             }
             return values;
           }};
+}
+
+/// The same step and moments, bit for bit but for the sign of zero.
+inline bool equal(const nn::OptimizerState& a, const nn::OptimizerState& b) {
+  return a.step == b.step && std::ranges::equal(a.moments, b.moments, [](const auto& x, const auto& y) {
+           return std::equal(x.begin(), x.end(), y.begin(), y.end());
+         });
 }
 
 /// Bits of all parameters, for exact comparison.

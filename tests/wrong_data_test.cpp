@@ -21,7 +21,7 @@ void prepare(const fs::path& folder) {
   put(folder / "teacher.npz", teacher.npz());
 }
 
-const std::string ten =
+const std::string cifar10 =
     "run --set data.name=cifar10 --set data.path=@/ten --set data.batch=8 --set pools.test=0 --out @/out ";
 const std::string distill =
     "run --set data.name=cifar100 --set data.path=@/hundred --set data.batch=8 --set data.shrink=2 "
@@ -33,7 +33,7 @@ using Change = std::function<void(const fs::path&)>;
 Case cifar(
     const char* name, const std::string& options, const std::string& part,
     const Change& change = [](const fs::path&) {}) {
-  return {name, ten + options, part, change};
+  return {name, cifar10 + options, part, change};
 }
 Case teacher(
     const char* name, const std::string& options, const std::string& part,
@@ -44,7 +44,7 @@ Case teacher(
 Change recorded(const LogitsMaker& maker) {
   return [maker](const fs::path& f) { put(f / "teacher.npz", maker.npz()); };
 }
-Case config(const char* name, const std::string& text, const std::string& part) {
+Case config_file(const char* name, const std::string& text, const std::string& part) {
   return {name, "run @/c.toml --out @/out", part, [text](const fs::path& f) { put(f / "c.toml", text); }};
 }
 
@@ -55,7 +55,7 @@ LogitsMaker but(const std::function<void(LogitsMaker&)>& change) {
   return out;
 }
 
-const std::vector<Case>& cases() {
+const std::vector<Case>& cases_of_data() {
   static const std::vector<Case> list{
       // files of CIFAR
       cifar("a batch file is missing", "", "cifar10: no file ",
@@ -132,13 +132,13 @@ const std::vector<Case>& cases() {
               "want more rows than the 60 of a batch, got 60"),
       teacher("an explore pool nobody draws from", "--set pools.explore=0.5",
               "pools.explore: want 0, as explore draws from data.logits"),
-      config("cross entropy with logits",
-             "[data]\nname = \"cifar100\"\npath = \"hundred\"\nlogits = \"t.npz\"\n"
-             "[pools]\nexplore = 0\ntest = 0\n[[loss]]\nkind = \"cross_entropy\"",
-             "want \"distillation\" only"),
-      config("an order without logits",
-             "[data]\nname = \"cifar100\"\npath = \"hundred\"\nlogits_order = \"shuffled\"",
-             "unknown key 'data.logits_order'"),
+      config_file("cross entropy with logits",
+                  "[data]\nname = \"cifar100\"\npath = \"hundred\"\nlogits = \"t.npz\"\n"
+                  "[pools]\nexplore = 0\ntest = 0\n[[loss]]\nkind = \"cross_entropy\"",
+                  "want \"distillation\" only"),
+      config_file("an order without logits",
+                  "[data]\nname = \"cifar100\"\npath = \"hundred\"\nlogits_order = \"shuffled\"",
+                  "unknown key 'data.logits_order'"),
       // ev3 data and ev3 eval
       {"a split of logits", "data @/teacher.npz --split test", "want no other options"},
       {"coarse labels of CIFAR-10", "data @/ten --labels coarse",
@@ -152,10 +152,10 @@ const std::vector<Case>& cases() {
 }  // namespace
 
 TEST_CASE("wrong images and logits get one clear line and change nothing") {
-  REQUIRE(cases().size() >= 40);
+  REQUIRE(cases_of_data().size() >= 40);
   const TempFolder made;
   prepare(made / "x");
-  for (const Case& c : cases()) {
+  for (const Case& c : cases_of_data()) {
     INFO(c.name << ": ev3 " << c.arguments);
     const TempFolder temp;
     const fs::path folder = temp / "x";
@@ -169,7 +169,7 @@ TEST_CASE("what the wrong ones are made of is right") {
   const TempFolder temp;
   prepare(temp / "x");
   for (const std::string& arguments :
-       {ten + "--dry-run", distill + "--dry-run", std::string("data @/teacher.npz")}) {
+       {cifar10 + "--dry-run", distill + "--dry-run", std::string("data @/teacher.npz")}) {
     const Outcome outcome = ev3_command(with_folder(arguments, temp / "x"));
     INFO(arguments << outcome.err);
     CHECK(outcome.code == 0);

@@ -22,7 +22,7 @@ Case sweep(
   return {name, "sweep " + small + (has_out ? "" : "--out @/s ") + arguments, part, prepare};
 }
 
-const std::vector<Case>& cases() {
+const std::vector<Case>& cases_of_reports() {
   static const std::vector<Case> list{
       report("no run", "", "RUN is required"),
       report("no such folder", "@/no", "there is nothing of that name"),
@@ -104,8 +104,8 @@ const std::vector<Case>& cases() {
 }  // namespace
 
 TEST_CASE("report and sweep: every kind of wrong input gets one clear line and changes nothing") {
-  REQUIRE(cases().size() >= 40);
-  check_all_refused(cases());
+  REQUIRE(cases_of_reports().size() >= 40);
+  check_all_refused(cases_of_reports());
 }
 
 TEST_CASE("two sweeps in one folder at once: the second one is refused") {
