@@ -1,7 +1,7 @@
 // Convolutions by tensor cores, which multiply tiles of 16 x 8 by 8 x 16 elements: the implicit products of
-// conv2d.cu, with slices of both factors on their way to shared memory while earlier ones are multiplied
-// (cp.async). Most convolutions have better kernels, in conv2d_forward.cu and conv2d_window_filters.cu. What
-// becomes of the factors is said in tensor_inl.h.
+// conv2d_tile_inl.h, with slices of both factors on their way to shared memory while earlier ones are
+// multiplied (cp.async). Most convolutions have better kernels, in conv2d_forward.cu and
+// conv2d_window_filters.cu. What becomes of the factors is said in tensor_inl.h.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"  // in the toolkit's own headers
 #include <mma.h>

@@ -149,6 +149,7 @@ void add_reductions(Backend& row);
 void add_rows(Backend& row);
 void add_images(Backend& row);
 void add_conv2d(Backend& row);
+void add_conv2d_filters(Backend& row);
 void add_matmul(Backend& row);
 
 }  // namespace autodiff::kernels::cuda

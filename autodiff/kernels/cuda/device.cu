@@ -179,6 +179,7 @@ const Backend* cuda_backend() {
     cuda::add_rows(b);
     cuda::add_images(b);
     cuda::add_conv2d(b);
+    cuda::add_conv2d_filters(b);
     cuda::add_matmul(b);
     return b;
   }();
