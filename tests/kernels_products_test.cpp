@@ -40,8 +40,12 @@ TEST_CASE("simd matmul adds in the order of p, fused where the CPU can") {
 // Long ones are cut into strips and blocks, with rows packed or not; a few rows at a time are not.
 TEST_CASE("a large product has the bits of a few rows at a time") {
   for_each_target([](const Backend& row, const std::string& target) {
-    for (const auto& [m, n, k, lda] :
-         {std::array{300, 1100, 430, 430}, {264, 1024, 430, 1024}, {64, 304, 520, 512}, {41, 145, 64, 64}}) {
+    for (const auto& [m, n, k, lda] : {std::array{300, 1100, 430, 430},
+                                       {264, 1024, 430, 1024},
+                                       {259, 1100, 430, 430},
+                                       {263, 1030, 410, 410},
+                                       {64, 304, 520, 512},
+                                       {41, 145, 64, 64}}) {
       for (int t = 0; t < 4; ++t) {
         INFO(target << ' ' << m << ' ' << n << ' ' << k << ' ' << t);
         MatmulDims d{m, n, k, (t & 1) != 0, (t & 2) != 0};

@@ -114,3 +114,18 @@ TEST_CASE("a few rows meet a large matrix by panels where it stays as it is, wit
     }
   }
 }
+
+TEST_CASE("parts of an image are computed by the kernel of the whole, also where it is a parameter") {
+  Graph g;
+  Sources s{g};
+  const Value x = s.fixed({1, 8, 8, 32}), w = s.fixed({3, 3, 32, 32}), y = conv2d(x, w);
+  const Filled filled = fill(s.list, Seed{6});
+  std::vector<Floats> got;
+  for (const int threads : {1, 2}) {
+    Program program = compile(g, {y}, {.threads = threads});
+    filled.bind(program, g);
+    program.run();
+    got.push_back(output_of(program, y));
+  }
+  CHECK((got[1] == got[0]));
+}

@@ -137,8 +137,10 @@ class Conv2dOp final : public ConvolutionOp<Conv2dOp> {
   Launch launch(const LaunchArgs& args) const override {
     const Conv2dDims d = sized(args.inputs);
     if (args.parts == 1) return choose_launch(args.backends, &kernels::Backend::conv2d, d);
+    // The kernel of the whole: another one, for fewer rows, would give other bits.
+    const kernels::Backend& row = kernels::choose(args.backends, &kernels::Backend::conv2d, d);
     const Rows rows(d, args.part, args.parts);
-    return rows.launch(choose_launch(args.backends, &kernels::Backend::conv2d, rows.dims));
+    return rows.launch(launch_of(row, &kernels::Backend::conv2d, rows.dims));
   }
   int parts(const LaunchArgs& args) const override {
     const Conv2dDims d = sized(args.inputs);

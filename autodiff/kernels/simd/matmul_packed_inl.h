@@ -236,7 +236,7 @@ void packed_strip(std::size_t m, std::size_t k, const Matrix& a, bool packs_a, f
   HWY_ALIGN float packed[block_k * C * lanes<Full>];
   constexpr std::size_t packed_row = C * lanes<Full>;
   const bool whole = width == packed_row, by_rows = b.column == 1;
-  bool is_packed = !whole || !by_rows;  // else the first tile does it while it multiplies
+  bool is_packed = !whole || !by_rows || m < tile_rows;  // else the first tile does it while it multiplies
   if (is_packed) pack(d, k, width, b, packed, packed_row);
   std::size_t i = 0, fetched = 0;  // columns of the next strip
   for (; i + tile_rows <= m; i += tile_rows, rows += in_place ? 0 : tile_rows * k) {
