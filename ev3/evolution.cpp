@@ -116,6 +116,11 @@ int Evolution::trajectory_length() const {
   return static_cast<int>(std::min<std::int64_t>(length, left / explorer_.candidates()));
 }
 
+bool Evolution::is_used_up() const {
+  const auto& most = settings_.max_gradient_steps;
+  return most && *most - state_.gradient_steps < explorer_.candidates();
+}
+
 // Those of the settings; without the growth test where its network would be too large.
 AdaptOptions Evolution::adapt_options() const {
   AdaptOptions options = settings_.adapt;
@@ -140,7 +145,7 @@ std::optional<StepRecord> Evolution::try_step(Progress* progress) {
                     .growth = {},
                     .grown_to = {}};
 
-  if (record.trajectory_length == 0) {
+  if (is_used_up()) {
     fail("evolution: all of the ", *settings_.max_gradient_steps, " gradient steps are used up");
   }
   std::vector<Candidate> candidates =
@@ -166,7 +171,7 @@ std::optional<StepRecord> Evolution::try_step(Progress* progress) {
   state_.next_adapt += record.adapt.batches_used;
   state_.gradient_steps += steps;
   record.gradient_steps = state_.gradient_steps;
-  record.last = trajectory_length() == 0;
+  record.last = is_used_up();
   ++state_.round;
   for (const Candidate& c : candidates) record.candidates.push_back({c.loss, c.optimizer, c.losses});
   candidates_ = std::move(candidates);

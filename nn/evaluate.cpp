@@ -5,6 +5,8 @@
 #include <iomanip>
 #include <ostream>
 
+#include "nn/losses.h"
+
 namespace nn {
 
 using autodiff::fail;
@@ -71,6 +73,7 @@ std::ostream& operator<<(std::ostream& out, const Evaluation& e) {
 }
 
 Evaluation evaluate(const Predictions& p) {
+  check_labels(p.labels, p.classes, "evaluate");
   Evaluation e{.samples = static_cast<std::int64_t>(p.size()), .classes = p.classes, .confusion = {}};
   const auto classes = static_cast<std::size_t>(p.classes);
   e.confusion.resize(classes * classes);
@@ -90,12 +93,7 @@ Evaluation evaluate(const Predictions& p) {
 
 Evaluation evaluate(const Network& net, const Parameters& parameters, std::span<const float> features,
                     std::span<const std::int32_t> labels) {
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    if (labels[i] < 0 || labels[i] >= classes(net)) {
-      fail("evaluate: ", describe(net), " has ", classes(net), " classes, but sample ", i, " is of class ",
-           labels[i]);
-    }
-  }
+  check_labels(labels, classes(net), "evaluate");
   if (features.size() != labels.size() * input_shape(net).size()) {
     fail("evaluate: ", describe(net), " wants samples of shape ", input_shape(net), ", got ", features.size(),
          " values for ", labels.size(), " samples");

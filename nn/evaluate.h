@@ -66,7 +66,7 @@ struct Evaluation {
 /// "accuracy 0.972 [0.950, 0.985], loss 0.101, n = 360"
 std::ostream& operator<<(std::ostream& out, const Evaluation& evaluation);
 
-/// From outputs [n, classes] and labels [n].
+/// From outputs [n, classes] and labels [n]. Throws Error for a label that is none of the classes.
 Evaluation evaluate(const Predictions& predictions);
 /// From features [n, inputs...] and labels [n]; throws Error when they do not fit the network.
 Evaluation evaluate(const Network& net, const Parameters& parameters, std::span<const float> features,

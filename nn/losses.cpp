@@ -99,6 +99,14 @@ bool wants_labels(const Loss& loss) {
   return !l || l->hard_weight > 0;
 }
 
+void check_labels(std::span<const std::int32_t> labels, int classes, std::string_view who) {
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    if (labels[i] >= 0 && labels[i] < classes) continue;
+    autodiff::fail(who, ": the network has ", classes, " classes, but sample ", i, " is of class ",
+                   labels[i]);
+  }
+}
+
 std::optional<int> teacher_of(const Loss& loss) {
   const auto* l = std::get_if<Distillation>(&loss);
   return l ? l->teacher : std::nullopt;

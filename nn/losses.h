@@ -1,8 +1,11 @@
 // Losses that training minimizes.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -56,6 +59,8 @@ void check(const Loss& loss);
 bool wants_logits(const Loss& loss);
 /// True where batches must bring labels int32 [n].
 bool wants_labels(const Loss& loss);
+/// Throws Error, which begins with `who`, unless all labels are in [0, classes).
+void check_labels(std::span<const std::int32_t> labels, int classes, std::string_view who);
 /// The number of the teacher that is to be run, if one is.
 std::optional<int> teacher_of(const Loss& loss);
 

@@ -40,7 +40,10 @@ Metric per_sample(std::string name,
 const Metric& accuracy();
 
 /// Turns a metric that gives one number for a set of samples into `resamples` numbers: its values on as many
-/// samples drawn with replacement, all from one seed (Efron 1979; section 7 of the reference).
+/// samples drawn with replacement, all from one seed (Efron 1979; docs/algorithm.md, section 7). Their
+/// deviation is the standard error already, and bounds divide it by the root of `resamples` once more, as the
+/// reference does: where a 95 % interval is meant, alpha is 1.96 sqrt(resamples). Throws Error for less than
+/// 2.
 Metric bootstrap(std::string name, std::function<double(const Predictions&)> of_set, int resamples,
                  autodiff::Seed seed);
 

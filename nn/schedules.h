@@ -58,7 +58,7 @@ class Schedule {
   Form form_;
 };
 
-/// "0.1", "cosine 0.1 over 1000 steps", "warm-up 100 steps, then ..."
+/// "0.1", "cosine 0.1 to 0 over 1000 steps", "warm-up 100 steps, then ..."
 std::string describe(const Schedule& schedule);
 
 }  // namespace nn

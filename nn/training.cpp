@@ -39,6 +39,7 @@ std::shared_ptr<const LossGradient::Shared> LossGradient::build(const Network& n
   auto shared = std::make_shared<Shared>();
   shared->layout = nn::layout(net);
   shared->batch = batch;
+  shared->classes = classes(net);
   autodiff::Graph& g = shared->graph;
   shared->features = g.input(input_shape(net).batched(batch), "features");
   if (wants_labels(loss)) shared->labels = g.labels(batch);
@@ -136,7 +137,10 @@ float LossGradient::run(std::span<const float> parameters, std::span<const float
     bind(parameters, gradient);
   }
   program_.bind(s.features, features);
-  if (s.labels.valid()) program_.bind(s.labels, target.labels);
+  if (s.labels.valid()) {
+    check_labels(target.labels, s.classes, "training");
+    program_.bind(s.labels, target.labels);
+  }
   if (s.logits.valid() && !s.teacher) program_.bind(s.logits, target.logits);
   if (s.dropout_keys.valid()) {
     const autodiff::Random random(noise.seed);

@@ -66,7 +66,8 @@ class LossGradient {
 
   /// The mean loss for `features` [batch, inputs...]; d loss / d parameters goes to `gradient`, a block with
   /// the layout of the parameters (zeros for statistics). `noise` matters for networks with dropout only. No
-  /// allocation after the first call. Throws Error when sizes differ or the target lacks what the loss wants.
+  /// allocation after the first call. Throws Error when sizes differ, the target lacks what the loss
+  /// wants, or a label is not a class of the network.
   float operator()(std::span<const float> parameters, std::span<const float> features, const Target& target,
                    std::span<float> gradient, const Noise& noise = {});
   /// A step: the loss before it. To the last bit what operator(), clip_by_norm(), update() and
@@ -97,7 +98,7 @@ class LossGradient {
     std::shared_ptr<const Teacher> teacher;
     std::vector<Slot> teacher_parameters;
     autodiff::Value features, labels, logits, dropout_keys, loss;
-    int batch = 0;
+    int batch = 0, classes = 0;
   };
   static std::shared_ptr<const Shared> build(const Network& net, const Loss& loss, int batch,
                                              const Teachers& teachers);

@@ -238,3 +238,20 @@ TEST_CASE("a network does not grow beyond max_parameters, and the run goes on wi
   Evolution small(settings, small_streams());
   for (int i = 0; i < 8; ++i) CHECK_FALSE(small.step().adapt.expanded);
 }
+
+TEST_CASE("rounds in which trajectory_factor leaves no step change nothing, and end nothing") {
+  Settings settings = small_settings();
+  settings.explore.trajectory_length = 1;
+  settings.explore.trajectory_factor = 0.4;
+  settings.adapt.alpha = 100;  // nothing is significant
+  Evolution evolution(settings, small_streams());
+  for (int round = 0; round < 3; ++round) {
+    const nn::Parameters before = evolution.model().params;
+    const StepRecord record = evolution.step();
+    CHECK(record.trajectory_length == (round == 0 ? 1 : 0));
+    CHECK_FALSE(record.last);
+    for (const auto& candidate : record.candidates)
+      CHECK(static_cast<int>(candidate.losses.size()) == record.trajectory_length);
+    if (round > 0) CHECK(std::ranges::equal(evolution.model().params.values(), before.values()));
+  }
+}

@@ -194,6 +194,11 @@ TEST_CASE("training refuses batches that do not fit") {
              ContainsSubstring("features"));
   CHECK_THAT(error_of([&] { step.run(p, four, std::span<const std::int32_t>(labels).first(1)); }),
              ContainsSubstring("labels"));
+  for (const std::int32_t label : {2, -1}) {
+    const std::vector<std::int32_t> wrong{0, label};
+    CHECK_THAT(error_of([&] { step.run(p, four, std::span<const std::int32_t>(wrong)); }),
+               ContainsSubstring("has 2 classes, but sample 1 is of class " + std::to_string(label)));
+  }
   nn::Parameters other = nn::initialize(nn::Network(nn::Mlp{}), Seed{1});
   CHECK_THAT(error_of([&] { step.run(other, four, std::span<const std::int32_t>(labels)); }),
              ContainsSubstring("want 17 parameters"));
