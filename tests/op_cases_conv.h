@@ -16,7 +16,7 @@ inline void conv2d_cases(std::vector<OpCase>& out) {
       {{2, 5, 7, 3}, {3, 3, 3, 4}, {}, "same"},
       {{3, 8, 8, 2}, {3, 3, 2, 5}, {.stride = 2}, "same, stride 2, even"},
       {{2, 9, 5, 3}, {3, 3, 3, 2}, {.stride = 2}, "same, stride 2, odd"},
-      {{2, 6, 6, 3}, {3, 3, 3, 2}, {.padding = autodiff::Padding{}}, "valid"},
+      {{2, 6, 6, 3}, {3, 3, 3, 2}, {.padding = autodiff::no_padding}, "valid"},
       {{1, 7, 6, 2},
        {3, 2, 2, 3},
        {.stride = 3, .padding = autodiff::Padding{2, 0, 1, 1}},

@@ -7,11 +7,13 @@
 
 namespace autodiff {
 
-/// Rows and columns of zeros around an image. {}: none ("VALID").
+/// Rows and columns of zeros around an image.
 struct Padding {
   int top = 0, bottom = 0, left = 0, right = 0;
   bool operator==(const Padding&) const = default;
 };
+/// "VALID". For Conv2dOptions::padding, where {} means that none is given.
+inline constexpr Padding no_padding{};
 /// The same number on all sides.
 constexpr Padding pad_all(int size) { return {size, size, size, size}; }
 

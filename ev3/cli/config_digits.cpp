@@ -46,11 +46,11 @@ learning_rate = 0.003
 [explore]
 trajectory_length = 300
 
-[assess]  # 96 of the pool's 107 samples a round
+[assess]  # 96 of the pool's 108 samples a round
 batches = 3
 alpha = 0.5
 
-[adapt]  # 256 of 270 samples
+[adapt]  # 256 of 269 samples
 batches = 8
 alpha = 1.0
 rounds_before_growth = 2
