@@ -120,6 +120,8 @@ class Evolution {
   /// Gradient steps that every candidate takes in the next round; 0 when they are used up, or when
   /// trajectory_factor, below 1, leaves no whole one: candidates are the current model then.
   int trajectory_length() const;
+  /// Whether max_gradient_steps leaves no step for every candidate, and so no round.
+  bool is_used_up() const;
   const Model& model() const { return state_.model; }
   /// The parameters to keep: the stable ones; under always_accept, which has none, the current ones.
   const nn::Parameters& stable() const;
@@ -136,7 +138,6 @@ class Evolution {
   void set_grower(Grower grower) { grower_ = std::move(grower); }
 
  private:
-  bool is_used_up() const;  // max_gradient_steps
   void check_metric();
   AdaptOptions adapt_options() const;
   std::vector<nn::OptimizerState> states_after(const std::optional<GrowthStep>& growth) const;

@@ -129,7 +129,7 @@ std::optional<StepRecord> Passes::try_step(Progress* progress) {
       state_.teachers = state_.archive;
       begin(evolution_->state());
     }
-    record->last = state_.pass == record->pass || evolution_->trajectory_length() == 0;
+    record->last = state_.pass == record->pass || evolution_->is_used_up();
   }
   state_.finished = record->last;
   return record;
